@@ -1,0 +1,95 @@
+"""The clock of every business deadline: real time plus an offset that the sandbox may move."""
+
+import asyncio
+import heapq
+import itertools
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+
+class Alarm:
+    """Something to call when its time has come, unless cancelled first."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        """Ring by calling `call`."""
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Never ring."""
+        self.call = None
+
+
+class Clock:
+    """Business time. Leases, locks, heartbeats and sockets use real time instead."""
+
+    def __init__(self, *, offset: timedelta = timedelta(0), read: Callable[[], float] = time.time) -> None:
+        """Real time (`read`, seconds since 1970) plus `offset`."""
+        self._read = read
+        self._offset = offset.total_seconds()
+        self._order = itertools.count()
+        self._alarms: list[tuple[float, int, Alarm]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def offset(self) -> timedelta:
+        """How far this clock is ahead of real time."""
+        return timedelta(seconds=self._offset)
+
+    def now(self) -> datetime:
+        """The time, aware, UTC."""
+        return datetime.fromtimestamp(self._read() + self._offset, UTC)
+
+    def new_id(self, prefix: str) -> str:
+        """A fresh opaque id whose text sorts by the time of its making."""
+        return f"{prefix}_{int((self._read() + self._offset) * 1000):011x}{secrets.token_hex(7)}"
+
+    def set_offset(self, offset: timedelta) -> None:
+        """Move the clock; whatever became due by that is due at once."""
+        self._offset = offset.total_seconds()
+        self._ring()
+
+    def call_at(self, when: datetime, call: Callable[[], None]) -> Alarm:
+        """Call `call` on the event loop once `when` has come."""
+        alarm = Alarm(call)
+        heapq.heappush(self._alarms, (when.timestamp(), next(self._order), alarm))
+        if self._alarms[0][2] is alarm:
+            self._ring()
+        return alarm
+
+    async def sleep_until(self, when: datetime) -> None:
+        """Return when `when` has come."""
+        come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        alarm = self.call_at(when, lambda: None if come.done() else come.set_result(None))
+        try:
+            await come
+        finally:
+            alarm.cancel()
+
+    @asynccontextmanager
+    async def timeout_at(self, when: datetime) -> AsyncIterator[None]:
+        """Raise ``TimeoutError`` out of the block once `when` has come."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as limit:
+            alarm = self.call_at(when, lambda: limit.reschedule(loop.time()))
+            try:
+                yield
+            finally:
+                alarm.cancel()
+
+    def _ring(self) -> None:
+        now = self._read() + self._offset
+        while self._alarms and (self._alarms[0][0] <= now or self._alarms[0][2].call is None):
+            call = heapq.heappop(self._alarms)[2].call
+            if call is not None:
+                call()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._alarms:
+            delay = self._alarms[0][0] - now
+            self._timer = asyncio.get_running_loop().call_later(max(delay, 0.001), self._ring)
