@@ -1,0 +1,127 @@
+"""PostgreSQL: units awaited on the loop, one transaction each, behind a link that knows whether it is up."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from passerelle.db.link import DbLink
+from passerelle.db.text import for_postgres
+from passerelle.db.units import DatabaseAway, Row, StorageFull, Unit, UnitMisuse
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+CONNECT_LIMIT_S, COMMAND_LIMIT_S, POOL_LIMIT_S = 2, 3, 2  # DESIGN 1.6: nobody waits longer for a database
+POOL_SIZE = 8
+_AWAY_STATES = ("08", "57P", "53300")  # SQLSTATE classes: connection lost, shutting down, too many connections
+_in_unit: ContextVar[bool] = ContextVar("in_unit", default=False)
+
+
+class PostgresTx:
+    """A transaction on one pooled connection."""
+
+    dialect: Literal["sqlite", "postgresql"] = "postgresql"
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Work on `connection`, inside the transaction it is in."""
+        self._connection = connection
+
+    async def sql(self, text: str, /, **params: object) -> list[Row]:
+        """See `Tx.sql`."""
+        text, names = for_postgres(text)
+        result = await self._connection.exec_driver_sql(text, tuple(params[name] for name in names))
+        return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+    async def many(self, text: str, rows: Sequence[Mapping[str, object]], /) -> None:
+        """See `Tx.many`."""
+        text, names = for_postgres(text)
+        if rows:
+            await self._connection.exec_driver_sql(text, [tuple(row[name] for name in names) for row in rows])
+
+    async def run_sync(self, call: "Callable[[Connection], T]", /) -> T:
+        """See `Tx.run_sync`."""
+        return await self._connection.run_sync(call)
+
+
+class PostgresDatabase:
+    """A pool of connections; while the link is down every unit is refused at once."""
+
+    shared = True
+
+    def __init__(self, url: str, *, pooled_by_transaction: bool = False) -> None:
+        """Connect lazily to `url` (``postgresql+asyncpg://``); a transaction pooler forbids cached statements."""
+        limits: dict[str, Any] = {"timeout": CONNECT_LIMIT_S, "command_timeout": COMMAND_LIMIT_S}
+        if pooled_by_transaction:
+            limits |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+        self._engine = create_async_engine(
+            url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=POOL_LIMIT_S, connect_args=limits
+        )
+        self.link = DbLink(self._probe)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def run(self, unit: Unit[T]) -> T:
+        """See `Database.run`."""
+        if _in_unit.get():
+            raise UnitMisuse("A unit may not run another unit: give it the same tx.")
+        task = asyncio.create_task(self._transact(unit))
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    async def read(self, unit: Unit[T]) -> T:
+        """See `Database.read`."""
+        return await self.run(unit)
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.link.close()
+        await self._engine.dispose()
+
+    async def _transact(self, unit: Unit[T]) -> T:
+        self.link.refuse_while_down()
+        _in_unit.set(True)
+        done = False
+        async with self._named(lambda: done):
+            async with self._engine.connect() as connection, connection.begin():
+                result = await unit(PostgresTx(connection))
+                done = True
+            return result
+
+    @contextlib.asynccontextmanager
+    async def _named(self, done: Callable[[], bool]) -> AsyncIterator[None]:
+        """Translate what the driver raises; `done` tells whether only the COMMIT was still to come."""
+        try:
+            yield
+        except PoolTimeoutError as error:  # too much at once: the database itself may be well
+            raise DatabaseAway("no free connection") from error
+        except DBAPIError as error:
+            state = str(getattr(error.orig, "sqlstate", None) or "")
+            if state == "53100":
+                raise StorageFull from error
+            if not error.connection_invalidated and not state.startswith(_AWAY_STATES):
+                raise
+            raise self._away(error, maybe_committed=done()) from error
+        except (OSError, TimeoutError) as error:
+            raise self._away(error, maybe_committed=done()) from error
+
+    def _away(self, error: Exception, *, maybe_committed: bool) -> DatabaseAway:
+        self.link.suspect(type(error.__cause__ or error).__name__)
+        return DatabaseAway(type(error).__name__, maybe_committed=maybe_committed)
+
+    async def _probe(self) -> None:
+        async with asyncio.timeout(CONNECT_LIMIT_S), self._engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone: heard, so that the loop does not complain
