@@ -37,3 +37,7 @@ class Linker(Protocol):
             ProviderUnavailable: WhatsApp is away.
         """
         ...
+
+    async def unlink(self, *, device: str) -> None:
+        """Take the device off its phone, as well as can be: away or unknown, nothing happens."""
+        ...

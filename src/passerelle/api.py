@@ -1,0 +1,162 @@
+"""Every feature's routes under one roof: who asks, how large a body may be, which id a request carries."""
+
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, FastAPI, Header, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from passerelle import __version__, problems
+from passerelle.app import App
+from passerelle.clients.model import Caller
+from passerelle.db import Tx
+from passerelle.errors import Denied, Text
+from passerelle.pairing import http as pairing_http
+from passerelle.problems import BodyTooLarge
+from passerelle.redis_link import request_budget
+from passerelle.sandbox.host import world_app
+from passerelle.sandbox.world import World
+from passerelle.sessions import http as sessions_http
+
+BODY_LIMIT = 1_000_000
+DRAIN_LIMIT = 64_000_000  # a body too large is read to its end, so that its sender can read our answer; up to here
+REQUEST_ID = re.compile(r"[\w.-]{1,64}")
+
+
+class KeyMissing(Denied):
+    """No key, or one that nobody made."""
+
+    code = "key_missing"
+    text = Text("This gateway asks for a key.", "Cette passerelle demande une clé.")
+    hint = Text("Send it as Authorization: Bearer …", "Envoyez-la dans Authorization: Bearer …")
+
+
+def build_api(app: App) -> FastAPI:
+    """The ASGI app over the services of `app`."""
+    settings = app.settings
+    api = FastAPI(title="Passerelle", version=__version__)
+    caller = _caller(settings.secret("admin_key"))
+    api.include_router(pairing_http.routes(app.pairing, caller))
+    api.include_router(sessions_http.routes(app.sessions, caller))
+    guarded = [Depends(caller)] if settings.env == "production" else []
+    api.include_router(app.sandbox.router, dependencies=guarded)
+    _add_probes(api, app)
+    problems.install(api, lang=settings.lang)
+    api.add_middleware(Gate, lang=settings.lang)
+    return api
+
+
+def build_world_api(world: World, admin_key: str | None) -> FastAPI:
+    """The ASGI app of a simulated WhatsApp for gateways elsewhere; the key, when set, guards all of it."""
+    return world_app(world, guards=[Depends(_caller(admin_key))])
+
+
+def _add_probes(api: FastAPI, app: App) -> None:
+    @api.get("/healthz", tags=["probes"])
+    async def process_lives() -> dict[str, str]:
+        """The process lives; touches nothing."""
+        return {"status": "ok"}
+
+    @api.get("/readyz", tags=["probes"])
+    async def sql_answers() -> dict[str, str]:
+        """SQL answers."""
+
+        async def ask(tx: Tx) -> None:
+            await tx.sql("SELECT 1")
+
+        await app.database.read(ask)
+        return {"status": "ok"}
+
+
+def _caller(admin_key: str | None) -> Callable[..., Caller]:
+    """Who asks: with an admin key its holder, without one (open mode, loopback only) anybody."""
+
+    def caller(
+        request: Request,
+        authorization: Annotated[str, Header()] = "",
+        x_api_key: Annotated[str, Header()] = "",
+    ) -> Caller:
+        given = authorization.removeprefix("Bearer ").strip() or x_api_key
+        if admin_key is not None and not _is_local(request) and not hmac.compare_digest(given, admin_key):
+            raise KeyMissing
+        return Caller(admin=True)
+
+    return caller
+
+
+def _is_local(request: Request) -> bool:
+    """The request came by the control socket, which only the owner of the data directory can open."""
+    server = request.scope.get("server")
+    return server is not None and server[1] is None
+
+
+class Gate:
+    """What every request passes: its id in every line, its body read within the limit, one budget for Redis."""
+
+    def __init__(self, app: ASGIApp, *, lang: str) -> None:
+        """In front of `app`."""
+        self._app = app
+        self._lang = lang
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope))
+        body = await _read_body(receive)
+        if body is None:
+            request = Request(scope)
+            answer = problems.problem(BodyTooLarge(), lang=problems.language(request, default=self._lang))
+            await answer(scope, receive, send)
+            return
+        with structlog.contextvars.bound_contextvars(request=request_id), request_budget():
+            await self._app(scope, _again(body, receive), _with_id(send, request_id))
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(6)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body; nothing when it is too large."""
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more and size <= DRAIN_LIMIT:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= BODY_LIMIT:
+            parts.append(part)
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return b"".join(parts) if size <= BODY_LIMIT else None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, then whatever comes (a disconnect)."""
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _with_id(send: Send, request_id: str) -> Send:
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append("X-Request-ID", request_id)
+        await send(message)
+
+    return send_with_id

@@ -1,0 +1,70 @@
+"""``passerelle demo``: a short story on a simulated WhatsApp, nothing installed and nothing set."""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from passerelle.cli.reach import running
+from passerelle.client import ApiProblem, Client
+from passerelle.redaction import Redactor
+from passerelle.server import CONTROL_SOCKET
+from passerelle.settings import Settings
+
+USER, PHONE = "anna", "+33639980001"
+LINK_LIMIT_S = 15.0
+FAILED = 1
+
+
+class StoryBrokeError(Exception):
+    """A step of the story did not happen."""
+
+
+def play(settings: Settings, redactor: Redactor, *, once: bool) -> int:
+    """Play the story on a gateway started for it, then serve until Ctrl-C unless `once`; the exit code."""
+    console = Console(highlight=False)
+    console.print(
+        "\n[bold]Passerelle demo[/] · SANDBOX: a simulated WhatsApp, no account, nothing leaves this machine\n"
+    )
+    with running(settings, redactor):
+        try:
+            with Client(socket=settings.data_dir / CONTROL_SOCKET) as client:
+                _tell(client, console)
+        except (StoryBrokeError, ApiProblem) as broke:
+            console.print(f"❌ {broke}")
+            return FAILED
+        address = f"http://{settings.host}:{settings.port}"
+        console.print(f"\n✅ The story is told. The gateway's interface: [bold]{address}/docs[/]")
+        if not once:
+            console.print("It goes on serving until Ctrl-C.")
+            _wait_for_interrupt()
+    return 0
+
+
+def _tell(client: Client, console: Console) -> None:
+    say: Callable[[str], None] = console.print
+    client.add_phone(PHONE, name="Anna")
+    say(f"1. Anna's phone {PHONE} exists, in the sandbox.")
+    attempt = client.request_code(USER, PHONE, force=True)
+    say(f"2. She asks to link it and gets a code:  [bold green]{attempt['code']}[/]")
+    client.enter_code(PHONE, attempt["code"])
+    say("3. She types it on her phone …")
+    _wait_until_linked(client, attempt["attempt_id"])
+    session = next(one for one in client.sessions()["items"] if one["id"] == attempt["session_id"])
+    say(f"4. … and the phone is linked: session {session['id']} is [bold]{session['state']}[/].")
+
+
+def _wait_until_linked(client: Client, attempt_id: str) -> None:
+    end = time.monotonic() + LINK_LIMIT_S
+    while (status := client.attempt(attempt_id)["status"]) != "linked":
+        if status in {"failed", "expired", "cancelled"} or time.monotonic() > end:
+            raise StoryBrokeError(f"The phone was not linked: {status}.")
+        time.sleep(0.1)
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,153 @@
+"""The commands. Nothing heavy is imported before a command needs it: ``--help`` answers in a blink."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from passerelle import __version__
+from passerelle.errors import Misconfigured, PasserelleError
+
+if TYPE_CHECKING:
+    from passerelle.redaction import Redactor
+    from passerelle.settings import Settings
+
+FAILED, WRONG = 1, 2
+Port = Annotated[int | None, typer.Option(help="Port to listen on; PASSERELLE_PORT otherwise.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; PASSERELLE_HOST otherwise.")]
+
+app = typer.Typer(
+    name="passerelle",
+    help="A self-hosted WhatsApp gateway. Try it: passerelle demo",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+
+def run() -> None:
+    """Run a command: 0 done, 1 failed, 2 wrong settings or usage; never a traceback."""
+    try:
+        app()
+    except Misconfigured as wrong:
+        print(f"passerelle: {wrong}", file=sys.stderr)  # noqa: T201 -- the command line speaks
+        sys.exit(WRONG)
+    except PasserelleError as error:
+        print(f"passerelle: {error.text.en} {error.hint.en}", file=sys.stderr)  # noqa: T201 -- the same
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"passerelle {__version__}")
+
+
+@app.command()
+def serve(
+    *,
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes beside the API (PostgreSQL).")] = 0,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="API only; workers run elsewhere.")] = False,
+) -> None:
+    """Serve the API, with a worker in the same process. Example: passerelle serve --port 8000."""
+    from passerelle import server  # noqa: PLC0415 -- 0.5 s
+
+    settings, redactor = _prepare(host=host, port=port)
+    worker_here = not no_worker and workers == 0
+    _run(
+        lambda stop: server.serve(settings, redactor, stop=stop, workers=workers, worker_here=worker_here),
+        child=False,
+    )
+
+
+@app.command()
+def worker() -> None:
+    """Work beside other processes that serve the API (PostgreSQL). Example: passerelle worker."""
+    from passerelle import server  # noqa: PLC0415 -- 0.5 s
+
+    settings, redactor = _prepare()
+    if settings.secret("database_url") is None:
+        raise Misconfigured("A worker of its own needs DATABASE_URL to name a PostgreSQL: SQLite serves one process.")
+    _run(lambda stop: server.work(settings, redactor, stop=stop), child=not sys.stdin.isatty())
+
+
+@app.command()
+def sandbox(*, host: Host = None, port: Port = None) -> None:
+    """Serve one simulated WhatsApp to gateways on several machines. Example: passerelle sandbox --port 8100."""
+    from passerelle import server  # noqa: PLC0415 -- 0.5 s
+
+    settings, _ = _prepare(host=host, port=port)
+    _run(lambda stop: server.serve_world(settings, stop=stop), child=False)
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End after the story.")] = False,
+    port: Port = None,
+) -> None:
+    """Play a short story on a simulated WhatsApp, then go on serving. Example: passerelle demo --once."""
+    from passerelle.cli.demo import play  # noqa: PLC0415 -- 0.5 s
+
+    settings, redactor = _prepare(port=port, quiet=True)
+    sys.exit(play(settings, redactor, once=once))
+
+
+@app.command()
+def pair(
+    user: Annotated[str, typer.Argument(help="Your own id of the user.")],
+    phone: Annotated[str, typer.Argument(help="The phone number, for instance +33639980001.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Give up an open attempt; link a linked phone again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per change of state.")] = False,
+) -> None:
+    """Link a phone: shows the code with its countdown, ends when linked. Example: passerelle pair anna +33639980001."""
+    from passerelle.cli.pair import follow  # noqa: PLC0415 -- 0.3 s
+
+    settings, redactor = _prepare(quiet=True)
+    sys.exit(follow(settings, redactor, user, phone, force=force, as_json=as_json))
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the tables to the newest version. Example: passerelle db upgrade."""
+    from passerelle.cli.database import upgrade_database  # noqa: PLC0415 -- 0.5 s
+
+    settings, _ = _prepare()
+    typer.echo(asyncio.run(upgrade_database(settings)))
+
+
+def _prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]":
+    from passerelle.logs import set_up_logs  # noqa: PLC0415 -- 0.1 s
+    from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
+    from passerelle.settings import read_settings  # noqa: PLC0415 -- 0.3 s
+
+    settings = read_settings(**given)
+    redactor = Redactor(secret for name in ("admin_key", "redis_password") if (secret := settings.secret(name)))
+    set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
+    return settings, redactor
+
+
+def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, child: bool) -> None:
+    """Run `main` until a signal, or until our parent is gone."""
+    import uvloop  # noqa: PLC0415 -- needed by the long-running commands only
+
+    from passerelle.processes import on_signals, stop_when_parent_ends  # noqa: PLC0415 -- the same
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        on_signals(stop.set)
+        if child:
+            stop_when_parent_ends(stop.set)
+        await main(stop)
+
+    uvloop.run(until_stopped())

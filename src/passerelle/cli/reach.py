@@ -1,0 +1,81 @@
+"""Reach the gateway: the running one, or one that runs in this process for as long as a command takes."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import httpx
+
+from passerelle import server
+from passerelle.client import Client
+from passerelle.errors import Misconfigured
+from passerelle.redaction import Redactor
+from passerelle.settings import Settings
+
+START_LIMIT_S = 30.0
+
+
+@contextlib.contextmanager
+def gateway(settings: Settings, redactor: Redactor) -> Iterator[Client]:
+    """A client of ``PASSERELLE_URL``, of the gateway that holds the data directory, or of one started here."""
+    key = settings.secret("admin_key")
+    control = settings.data_dir / server.CONTROL_SOCKET
+    if settings.url is not None:
+        with Client(settings.url, key=key) as client:
+            yield client
+        return
+    with (
+        contextlib.nullcontext() if _answers(settings) else running(settings, redactor),
+        Client(socket=control, key=key) as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def running(settings: Settings, redactor: Redactor) -> Iterator[None]:
+    """A gateway in a thread of this process, gracefully stopped at the end.
+
+    Raises:
+        Misconfigured: it cannot start.
+    """
+    started = threading.Event()
+    failed: list[BaseException] = []
+    handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        handle.append((asyncio.get_running_loop(), stop))
+        await server.serve(settings, redactor, stop=stop, ready=started.set)
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # handed over to the thread that asked
+            failed.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run, name="gateway")
+    thread.start()
+    started.wait(START_LIMIT_S)
+    if failed:
+        thread.join()
+        raise failed[0] if isinstance(failed[0], Misconfigured) else RuntimeError("the gateway did not start")
+    try:
+        yield
+    finally:
+        loop, stop = handle[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def _answers(settings: Settings) -> bool:
+    control = settings.data_dir / server.CONTROL_SOCKET
+    if not control.exists():
+        return False
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(control)), timeout=2) as probe:
+            return probe.get("http://passerelle/healthz").is_success
+    except httpx.HTTPError:  # a socket file that a killed gateway left
+        return False

@@ -1,0 +1,81 @@
+"""The client over httpx: plain HTTP, or the control socket of a gateway on this machine."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+ANSWER_LIMIT_S = 40.0  # a code may take 25 s
+Json = dict[str, Any]
+
+
+class ApiProblem(Exception):
+    """The gateway said no: `code`, `detail` and `hint` as it sent them, `members` with everything else."""
+
+    def __init__(self, status: int, members: Json) -> None:
+        self.status = status
+        self.members = members
+        self.code = str(members.get("code", "error"))
+        self.hint = str(members.get("hint", ""))
+        super().__init__(str(members.get("detail", f"HTTP {status}")))
+
+
+class Client:
+    """Talks to one gateway. A context manager."""
+
+    def __init__(
+        self, base_url: str = "http://passerelle", *, socket: Path | None = None, key: str | None = None
+    ) -> None:
+        """Reach `base_url`, through the control socket `socket` when given."""
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket))
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=base_url, transport=transport, headers=headers, timeout=ANSWER_LIMIT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def request_code(self, user_id: str, phone_number: str, *, force: bool = False) -> Json:
+        """Ask for a pairing code; waits for it up to 25 s.
+
+        Raises:
+            ApiProblem: why there is none.
+        """
+        wish = {"user_id": user_id, "phone_number": phone_number, "force": force}
+        return self._ask("POST", "/api/whatsapp/pairing-code", json=wish)
+
+    def attempt(self, attempt_id: str) -> Json:
+        """The attempt as it stands."""
+        return self._ask("GET", f"/api/whatsapp/pairing-code/{attempt_id}")
+
+    def cancel(self, attempt_id: str) -> Json:
+        """Give the attempt up."""
+        return self._ask("DELETE", f"/api/whatsapp/pairing-code/{attempt_id}")
+
+    def sessions(self) -> Json:
+        """Every linked phone, and where that is known from."""
+        return self._ask("GET", "/api/whatsapp/sessions")
+
+    def enter_code(self, phone_number: str, code: str) -> Json:
+        """Sandbox: type `code` on the virtual phone."""
+        return self._ask("POST", f"/sandbox/phones/{quote(phone_number)}/enter-code", json={"code": code})
+
+    def add_phone(self, phone_number: str, *, name: str) -> Json:
+        """Sandbox: make a virtual phone."""
+        return self._ask("POST", "/sandbox/phones", json={"number": phone_number, "name": name})
+
+    def _ask(self, method: str, path: str, **parts: Any) -> Json:
+        response = self._http.request(method, path, **parts)
+        try:
+            body = response.json() if response.content else {}
+        except ValueError:
+            body = {"detail": response.text[:200]}
+        if response.is_error:
+            raise ApiProblem(response.status_code, body)
+        return dict(body)

@@ -1,0 +1,52 @@
+"""Locks on Redis: token and TTL, each verb one Lua script, so that a lost answer can simply be asked again."""
+
+from datetime import timedelta
+from typing import Any
+
+from passerelle.coordination.ports import LockKey
+from passerelle.redis_link import RedisLink
+
+# `SET NX` whose answer got lost says "not acquired" although our token is in the key; this says who holds it.
+_ACQUIRE = """
+local held = redis.call('GET', KEYS[1])
+if held then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+_TAKE_OVER = """
+if redis.call('GET', KEYS[1]) ~= ARGV[3] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+
+class RedisLocks:
+    """See `Locks`."""
+
+    def __init__(self, link: RedisLink) -> None:
+        """Lock on the Redis behind `link`."""
+        self._link = link
+
+    async def acquire(self, key: LockKey, *, token: str, ttl: timedelta) -> str:
+        """See `Locks.acquire`."""
+        return str(await self._run(_ACQUIRE, key, token, _ms(ttl)))
+
+    async def take_over(self, key: LockKey, *, token: str, stale: str, ttl: timedelta) -> bool:
+        """See `Locks.take_over`."""
+        return bool(await self._run(_TAKE_OVER, key, token, _ms(ttl), stale))
+
+    async def release(self, key: LockKey, *, token: str) -> bool:
+        """See `Locks.release`."""
+        return bool(await self._run(_RELEASE, key, token))
+
+    async def _run(self, script: str, key: LockKey, *values: str) -> Any:
+        name = f"passerelle:{{{key.client_id}}}:lock:{key.operation}:{key.user_id}"
+        return await self._link.write(lambda redis: redis.eval(script, 1, name, *values))
+
+
+def _ms(span: timedelta) -> str:
+    return str(span // timedelta(milliseconds=1))

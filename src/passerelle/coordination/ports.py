@@ -1,0 +1,81 @@
+"""Locks and announcements. Both live in Redis, or honestly nowhere."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from passerelle.db import Tx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockKey:
+    """What is locked: an operation of one user of one client."""
+
+    client_id: str
+    operation: str
+    user_id: str
+
+
+class Locks(Protocol):
+    """Locks that expire by themselves and are released only by the token that holds them.
+
+    Every method raises `Unavailable` at once where there is no Redis or it is away: then there is no lock, and whoever
+    asked goes on, because a row in SQL is what decides.
+    """
+
+    async def acquire(self, key: LockKey, *, token: str, ttl: timedelta) -> str:
+        """The token that holds the lock now: `token` when it was free or already ours (a lost answer), else another."""
+        ...
+
+    async def take_over(self, key: LockKey, *, token: str, stale: str, ttl: timedelta) -> bool:
+        """Replace the token `stale` by `token`; whether it was still there."""
+        ...
+
+    async def release(self, key: LockKey, *, token: str) -> bool:
+        """Free the lock if `token` still holds it; whether it did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The news that a row waits for a worker. `key` is what may be active only once (client and user)."""
+
+    id: str
+    key: str
+
+
+class Announcer(Protocol):
+    """Tells the workers at once; a poller finds what was not told."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether an announcement would probably be heard just now; asks nobody."""
+        ...
+
+    async def announce(self, job: Job) -> bool:
+        """Whether somebody was told; never raises, never takes longer than 2 s."""
+        ...
+
+
+JobHandler = Callable[[str], Awaitable[None]]
+
+
+class WorkerBook(Protocol):
+    """Which workers live: each writes one row every few seconds."""
+
+    async def beat(self, tx: Tx, *, worker_id: str) -> None:
+        """This worker lives."""
+        ...
+
+    async def leave(self, tx: Tx, *, worker_id: str) -> None:
+        """This worker has stopped by itself."""
+        ...
+
+
+class QueueWorker(Protocol):
+    """Hands announced jobs to a handler."""
+
+    async def run(self) -> None:
+        """Work until cancelled, whatever Redis does meanwhile."""
+        ...

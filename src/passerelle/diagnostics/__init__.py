@@ -1,0 +1,4 @@
+"""What is wrong, why, and what to do about it; features bring the checks.
+
+Words owned here: *finding* (one thing worth telling an operator, with a stable id), *level* (how bad it is).
+"""

@@ -1,0 +1,163 @@
+"""Attempts in SQL: every verb one conditional statement, the same text on SQLite and PostgreSQL."""
+
+from datetime import datetime, timedelta
+
+from passerelle.db import Row, Tx
+from passerelle.db.units import from_us, to_us
+from passerelle.pairing.adapters.rows import to_attempt, to_columns
+from passerelle.pairing.model import CLAIMS_PER_ATTEMPT, FIRST_COOL_DOWN, LONGEST_COOL_DOWN, Attempt
+
+_INSERT = """
+INSERT INTO pairing_attempts (id, client_id, user_id, phone_number, session_id, status, idempotency_key,
+    created_us, expires_us, due_us, updated_us)
+VALUES (:id, :client_id, :user_id, :phone_number, :session_id, 'queued', :idempotency_key,
+    :created_us, :expires_us, :db_now + CAST(:head_start_us AS BIGINT), :db_now)
+ON CONFLICT DO NOTHING RETURNING id
+"""
+_SAVE = """
+UPDATE pairing_attempts SET status = :status, code = :code, code_expires_us = :code_expires_us,
+    codes_issued = :codes_issued, device = :device, reason = :reason, retry_after_s = :retry_after_s,
+    updated_us = :db_now, ended_us = CASE WHEN CAST(:ended AS BIGINT) = 1 THEN :db_now END
+WHERE id = :id AND ended_us IS NULL AND (CAST(:worker_id AS TEXT) IS NULL OR worker_id = :worker_id)
+RETURNING id
+"""
+_CLAIM = """
+UPDATE pairing_attempts SET status = 'connecting', worker_id = :worker_id, claims = claims + 1, updated_us = :db_now
+WHERE status = 'queued' AND ended_us IS NULL AND claims < {claims} AND id IN ({which}) RETURNING *
+"""
+_DUE = """
+SELECT id FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued' AND due_us <= :db_now
+ORDER BY due_us LIMIT :at_most {skip}
+"""
+_FREE = """
+UPDATE pairing_attempts SET status = 'queued', worker_id = NULL, code = NULL, code_expires_us = NULL,
+    claims = claims - {uncount}, due_us = :db_now, updated_us = :db_now
+WHERE ended_us IS NULL AND worker_id IS NOT NULL AND {whose} RETURNING id
+"""
+_SILENT = """
+worker_id NOT IN (SELECT id FROM workers WHERE heartbeat_us > :db_now - CAST(:lapsed_us AS BIGINT))
+"""
+
+
+class SqlAttemptBook:
+    """See `AttemptBook`."""
+
+    async def insert(self, tx: Tx, attempt: Attempt, *, head_start_us: int) -> bool:
+        """See `AttemptBook.insert`."""
+        rows = await tx.sql(
+            _INSERT,
+            id=attempt.id,
+            client_id=attempt.client_id,
+            user_id=attempt.user_id,
+            phone_number=attempt.phone_number,
+            session_id=attempt.session_id,
+            idempotency_key=attempt.idempotency_key,
+            created_us=to_us(attempt.created_at),
+            expires_us=to_us(attempt.expires_at),
+            head_start_us=head_start_us,
+        )
+        return bool(rows)
+
+    async def open_for(self, tx: Tx, *, client_id: str, user_id: str, phone_number: str) -> Attempt | None:
+        """See `AttemptBook.open_for`; the user's own comes first."""
+        rows = await tx.sql(
+            "SELECT * FROM pairing_attempts WHERE client_id = :client_id AND ended_us IS NULL"
+            " AND (user_id = :user_id OR phone_number = :phone_number)"
+            " ORDER BY CASE WHEN user_id = :user_id THEN 0 ELSE 1 END LIMIT 1",
+            client_id=client_id,
+            user_id=user_id,
+            phone_number=phone_number,
+        )
+        return _first(rows)
+
+    async def with_key(self, tx: Tx, *, client_id: str, idempotency_key: str) -> Attempt | None:
+        """See `AttemptBook.with_key`."""
+        rows = await tx.sql(
+            "SELECT * FROM pairing_attempts WHERE client_id = :client_id AND idempotency_key = :idempotency_key",
+            client_id=client_id,
+            idempotency_key=idempotency_key,
+        )
+        return _first(rows)
+
+    async def find(self, tx: Tx, attempt_ids: list[str]) -> dict[str, Attempt]:
+        """See `AttemptBook.find`."""
+        rows = await tx.sql("SELECT * FROM pairing_attempts WHERE id = ANY(:ids)", ids=attempt_ids)
+        return {row["id"]: to_attempt(row) for row in rows}
+
+    async def save(self, tx: Tx, attempt: Attempt, *, worker_id: str | None = None) -> bool:
+        """See `AttemptBook.save`."""
+        return bool(await tx.sql(_SAVE, **to_columns(attempt), worker_id=worker_id))
+
+
+class SqlAttemptQueue:
+    """See `AttemptQueue`."""
+
+    async def claim(self, tx: Tx, *, worker_id: str, attempt_id: str) -> list[Attempt]:
+        """See `AttemptQueue.claim`."""
+        text = _CLAIM.format(which="CAST(:attempt_id AS TEXT)", claims=CLAIMS_PER_ATTEMPT)
+        return [to_attempt(row) for row in await tx.sql(text, worker_id=worker_id, attempt_id=attempt_id)]
+
+    async def claim_due(self, tx: Tx, *, worker_id: str, limit: int) -> list[Attempt]:
+        """See `AttemptQueue.claim_due`."""
+        skip = "FOR UPDATE SKIP LOCKED" if tx.dialect == "postgresql" else ""
+        text = _CLAIM.format(which=_DUE.format(skip=skip), claims=CLAIMS_PER_ATTEMPT)
+        return [to_attempt(row) for row in await tx.sql(text, worker_id=worker_id, at_most=limit)]
+
+    async def give_back(self, tx: Tx, *, worker_id: str) -> int:
+        """See `AttemptQueue.give_back`."""
+        return len(await tx.sql(_FREE.format(whose="worker_id = :worker_id", uncount=1), worker_id=worker_id))
+
+    async def reclaim(self, tx: Tx, *, lapsed_us: int | None) -> int:
+        """See `AttemptQueue.reclaim`."""
+        if lapsed_us is None:
+            return len(await tx.sql(_FREE.format(whose="TRUE", uncount=0)))
+        return len(await tx.sql(_FREE.format(whose=_SILENT, uncount=0), lapsed_us=lapsed_us))
+
+    async def overdue(self, tx: Tx, *, now: datetime) -> list[Attempt]:
+        """See `AttemptQueue.overdue`."""
+        rows = await tx.sql(
+            "SELECT * FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued'"
+            " AND (expires_us <= :now_us OR claims >= :claims) ORDER BY id LIMIT 500",
+            now_us=to_us(now),
+            claims=CLAIMS_PER_ATTEMPT,
+        )
+        return [to_attempt(row) for row in rows]
+
+
+class SqlCooldownBook:
+    """See `CooldownBook`."""
+
+    async def until(self, tx: Tx, *, client_id: str, phone_number: str) -> datetime | None:
+        """See `CooldownBook.until`."""
+        rows = await tx.sql(
+            "SELECT until_us FROM pairing_cooldowns WHERE client_id = :client_id AND phone_number = :phone_number",
+            client_id=client_id,
+            phone_number=phone_number,
+        )
+        return from_us(rows[0]["until_us"]) if rows else None
+
+    async def extend(self, tx: Tx, *, client_id: str, phone_number: str, now: datetime) -> datetime:
+        """See `CooldownBook.extend`."""
+        rows = await tx.sql(
+            "INSERT INTO pairing_cooldowns (client_id, phone_number, until_us, step_s)"
+            " VALUES (:client_id, :phone_number, 0, :first_s) ON CONFLICT (client_id, phone_number)"
+            " DO UPDATE SET step_s = CASE WHEN pairing_cooldowns.step_s * 2 > :longest_s THEN :longest_s"
+            " ELSE pairing_cooldowns.step_s * 2 END RETURNING step_s",
+            client_id=client_id,
+            phone_number=phone_number,
+            first_s=FIRST_COOL_DOWN // timedelta(seconds=1),
+            longest_s=LONGEST_COOL_DOWN // timedelta(seconds=1),
+        )
+        until = now + timedelta(seconds=rows[0]["step_s"])
+        await tx.sql(
+            "UPDATE pairing_cooldowns SET until_us = :until_us"
+            " WHERE client_id = :client_id AND phone_number = :phone_number",
+            until_us=to_us(until),
+            client_id=client_id,
+            phone_number=phone_number,
+        )
+        return until
+
+
+def _first(rows: list[Row]) -> Attempt | None:
+    return to_attempt(rows[0]) if rows else None

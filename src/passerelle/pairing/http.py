@@ -1,0 +1,125 @@
+"""The routes of pairing."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.responses import JSONResponse
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse
+
+from passerelle.clients.model import Caller
+from passerelle.errors import PasserelleError
+from passerelle.pairing.model import Attempt, Interrupted, PairingInProgress, Status
+from passerelle.pairing.service import Pairing
+from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
+
+PATH = "/api/whatsapp/pairing-code"
+ANSWER_LIMIT = timedelta(seconds=25)  # API.md: no code within 25 s is a 202; real time, as every limit of a socket
+_FAULTS = FAULTS | {PairingInProgress.code: PairingInProgress, Interrupted.code: Interrupted}
+
+
+class CodeWish(BaseModel):
+    """Whose phone is to be linked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: str = Field(validation_alias=AliasChoices("user_id", "userId"))
+    phone_number: str = Field(validation_alias=AliasChoices("phone_number", "phoneNumber"), max_length=64)
+    force: bool = False
+
+
+def routes(pairing: Pairing, caller: Callable[..., Caller]) -> APIRouter:
+    """``/api/whatsapp/pairing-code``; `caller` tells who asks."""
+    router = APIRouter(prefix=PATH, tags=["pairing"])
+    asking = Annotated[Caller, Depends(caller)]
+
+    @router.post("")
+    async def request_code(
+        wish: CodeWish,
+        who: asking,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+        prefer: Annotated[str | None, Header()] = None,
+    ) -> JSONResponse:
+        """Link a phone: the code to type, or where to follow."""
+        attempt = await pairing.request(
+            who,
+            user_id=wish.user_id,
+            phone_number=wish.phone_number,
+            force=wish.force,
+            idempotency_key=idempotency_key,
+        )
+        if prefer is None or "respond-async" not in prefer:
+            attempt = await pairing.wait_for_answer(who, attempt.id, limit=ANSWER_LIMIT)
+        return _answer(attempt)
+
+    @router.get("/{attempt_id}")
+    async def get_attempt(attempt_id: str, who: asking) -> dict[str, Any]:
+        """The attempt as it stands."""
+        return _shown(await pairing.get(who, attempt_id))
+
+    @router.get("/{attempt_id}/events")
+    async def follow_attempt(attempt_id: str, who: asking) -> EventSourceResponse:
+        """Server-sent events: ``status`` at every change, ``code`` for every code, until the attempt has ended."""
+        await pairing.get(who, attempt_id)
+        return EventSourceResponse(_events(pairing, who, attempt_id))
+
+    @router.delete("/{attempt_id}")
+    async def cancel_attempt(attempt_id: str, who: asking) -> dict[str, Any]:
+        """Give the attempt up."""
+        return _shown(await pairing.cancel(who, attempt_id))
+
+    return router
+
+
+async def _events(pairing: Pairing, who: Caller, attempt_id: str) -> AsyncIterator[dict[str, str]]:
+    code = None
+    async for attempt in pairing.follow(who, attempt_id):
+        data = JSONResponse(_shown(attempt)).body
+        yield {"event": "status", "data": bytes(data).decode()}
+        if attempt.code is not None and attempt.code != code:
+            yield {"event": "code", "data": bytes(data).decode()}
+        code = attempt.code
+
+
+def _answer(attempt: Attempt) -> JSONResponse:
+    """200 with a code, 202 while there is none yet; a failed attempt is its fault.
+
+    Raises:
+        PasserelleError: why the attempt failed.
+    """
+    if attempt.status is Status.FAILED:
+        raise _fault(attempt)
+    known = {"attempt_id": attempt.id, "session_id": attempt.session_id, "status": attempt.status}
+    if attempt.code is not None or attempt.ended:
+        return JSONResponse(known | {"code": attempt.code, "expires_at": _rfc(attempt.code_expires_at)})
+    return JSONResponse(known, status_code=202, headers={"Location": f"{PATH}/{attempt.id}"})
+
+
+def _fault(attempt: Attempt) -> PasserelleError:
+    fault = _FAULTS.get(attempt.reason or "", ProviderUnavailable)
+    return fault(
+        retry_after=attempt.retry_after,
+        attempt_id=attempt.id,
+        expires_at=_rfc(attempt.expires_at),
+        attempt_url=f"{PATH}/{attempt.id}",
+    )
+
+
+def _shown(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt_id": attempt.id,
+        "session_id": attempt.session_id,
+        "user_id": attempt.user_id,
+        "phone_number": attempt.phone_number,
+        "status": attempt.status,
+        "code": attempt.code,
+        "expires_at": _rfc(attempt.code_expires_at or attempt.expires_at),
+        "codes_issued": attempt.codes_issued,
+        "reason": attempt.reason,
+    }
+
+
+def _rfc(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,178 @@
+"""An attempt to link a phone, and how it may change."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import phonenumbers
+
+from passerelle.errors import Conflict, Invalid, NotFound, Text
+from passerelle.whatsapp.faults import InvalidPhone
+from passerelle.whatsapp.model import PairingCode
+
+CODES_PER_ATTEMPT = 2  # each code that WhatsApp hands out counts against the number
+CLAIMS_PER_ATTEMPT = 2  # an attempt that killed two workers is not given to a third
+FIRST_COOL_DOWN, LONGEST_COOL_DOWN = timedelta(minutes=15), timedelta(hours=24)  # reference/whatsapp.md §3.6
+INTERRUPTED = "interrupted"
+
+
+class Status(StrEnum):
+    """Where an attempt stands."""
+
+    QUEUED = "queued"  # written down, waits for a worker
+    CONNECTING = "connecting"  # a worker asks WhatsApp for a code
+    CODE_ISSUED = "code_issued"  # a code can be typed
+    CONFIRMING = "confirming"  # the code was typed, WhatsApp is confirming
+    LINKED = "linked"  # done
+    FAILED = "failed"  # ended, `reason` says why
+    EXPIRED = "expired"  # nobody typed a code in time
+    CANCELLED = "cancelled"  # given up by its user
+
+
+ENDED = frozenset({Status.LINKED, Status.FAILED, Status.EXPIRED, Status.CANCELLED})
+
+
+class PairingInProgress(Conflict):
+    """One attempt at a time per user and per number: the members tell of the one that is open."""
+
+    code = "pairing_in_progress"
+    text = Text(
+        "An operation is already in progress for your account.", "Une opération est déjà en cours pour votre compte."
+    )
+    hint = Text(
+        'Type the code you have, follow attempt_url, or send "force": true to begin anew.',
+        "Saisissez le code reçu, suivez attempt_url, ou envoyez « force » : true pour recommencer.",
+    )
+
+
+class UnknownAttempt(NotFound):
+    """No attempt of this client has that id."""
+
+    code = "attempt_not_found"
+    text = Text("There is no such pairing attempt.", "Cette tentative de liaison n'existe pas.")
+    hint = Text("Ask for a code first.", "Demandez d'abord un code.")
+
+
+class AttemptEnded(Conflict):
+    """The attempt has ended and cannot change any more."""
+
+    code = "attempt_ended"
+    text = Text("This pairing attempt has ended.", "Cette tentative de liaison est terminée.")
+    hint = Text("Ask for a new code.", "Demandez un nouveau code.")
+
+
+class Interrupted(Conflict):
+    """Its workers died more often than an attempt may be tried."""
+
+    code = INTERRUPTED
+    text = Text("The pairing was interrupted.", "La liaison a été interrompue.")
+    hint = Text("Ask for a new code.", "Demandez un nouveau code.")
+
+
+class IdempotencyConflict(Conflict):
+    """The key was used before, for something else."""
+
+    code = "idempotency_conflict"
+    text = Text(
+        "This Idempotency-Key was used for another request.", "Cette Idempotency-Key a servi à une autre requête."
+    )
+    hint = Text("Use a new key for a new request.", "Utilisez une nouvelle clé pour une nouvelle requête.")
+
+
+class InvalidUser(Invalid):
+    """A user id that cannot be one."""
+
+    code = "invalid_user_id"
+    text = Text("user_id must be 1 to 200 characters.", "user_id doit compter de 1 à 200 caractères.")
+    hint = Text("Use your own id of the user.", "Utilisez votre propre identifiant de l'utilisateur.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try to link one phone for one user."""
+
+    id: str
+    client_id: str
+    user_id: str
+    phone_number: str
+    session_id: str
+    created_at: datetime
+    expires_at: datetime
+    idempotency_key: str | None = None
+    status: Status = Status.QUEUED
+    code: str | None = None
+    code_expires_at: datetime | None = None
+    codes_issued: int = 0
+    claims: int = 0
+    device: str | None = None
+    reason: str | None = None
+    retry_after: timedelta | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing can change any more."""
+        return self.status in ENDED
+
+    @property
+    def answered(self) -> bool:
+        """There is something to tell the one who asked for a code."""
+        return self.code is not None or self.ended
+
+    def issued(self, code: PairingCode) -> "Attempt":
+        """WhatsApp acknowledged `code`."""
+        return self._changed(
+            status=Status.CODE_ISSUED,
+            code=code.code,
+            code_expires_at=min(code.expires_at, self.expires_at),
+            codes_issued=self.codes_issued + 1,
+        )
+
+    def asking_again(self) -> "Attempt":
+        """The code is dead; another is asked for."""
+        return self._changed(status=Status.CONNECTING, code=None, code_expires_at=None)
+
+    def typed(self) -> "Attempt":
+        """Somebody typed the code."""
+        return self._changed(status=Status.CONFIRMING)
+
+    def accepted(self, device: str) -> "Attempt":
+        """WhatsApp linked `device`; written down before it is believed, so that a crash does not forget it."""
+        return self._changed(status=Status.CONFIRMING, device=device)
+
+    def linked(self) -> "Attempt":
+        """The link held."""
+        return self._changed(status=Status.LINKED, code=None, code_expires_at=None)
+
+    def failed(self, reason: str, *, retry_after: timedelta | None = None) -> "Attempt":
+        """It ended without a link; `reason` is the code of a fault."""
+        return self._changed(
+            status=Status.FAILED, reason=reason, retry_after=retry_after, code=None, code_expires_at=None
+        )
+
+    def expired(self) -> "Attempt":
+        """Nobody typed a code in time."""
+        return self._changed(status=Status.EXPIRED, code=None, code_expires_at=None)
+
+    def cancelled(self) -> "Attempt":
+        """Its user gave it up."""
+        return self._changed(status=Status.CANCELLED, code=None, code_expires_at=None)
+
+    def _changed(self, **changes: object) -> "Attempt":
+        if self.ended:
+            raise AttemptEnded
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def read_phone_number(text: str) -> str:
+    """`text` in E.164.
+
+    Raises:
+        InvalidPhone: not possible as an international number. (Test ranges are possible, though not valid.)
+    """
+    try:
+        number = phonenumbers.parse(text if text.startswith("+") else f"+{text}", None)
+    except phonenumbers.NumberParseException:
+        raise InvalidPhone from None
+    if not phonenumbers.is_possible_number(number):
+        raise InvalidPhone
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,67 @@
+"""Where attempts are written down, and who may take one up."""
+
+from datetime import datetime
+from typing import Protocol
+
+from passerelle.db import Tx
+from passerelle.pairing.model import Attempt
+
+
+class AttemptBook(Protocol):
+    """The attempts of every client. Open attempts are unique per client and user, and per client and number."""
+
+    async def insert(self, tx: Tx, attempt: Attempt, *, head_start_us: int) -> bool:
+        """Write `attempt` down unless an open one stands in its way; pollers leave it alone for `head_start_us`."""
+        ...
+
+    async def open_for(self, tx: Tx, *, client_id: str, user_id: str, phone_number: str) -> Attempt | None:
+        """The open attempt that stands in the way of this user and number."""
+        ...
+
+    async def with_key(self, tx: Tx, *, client_id: str, idempotency_key: str) -> Attempt | None:
+        """The attempt that was asked for with this key."""
+        ...
+
+    async def find(self, tx: Tx, attempt_ids: list[str]) -> dict[str, Attempt]:
+        """These attempts, by id, as far as they exist."""
+        ...
+
+    async def save(self, tx: Tx, attempt: Attempt, *, worker_id: str | None = None) -> bool:
+        """Save `attempt` if its row is still open (and still claimed by `worker_id`, when given); whether it was."""
+        ...
+
+
+class AttemptQueue(Protocol):
+    """Open attempts as work. Claims are conditional: each is given to one living worker."""
+
+    async def claim(self, tx: Tx, *, worker_id: str, attempt_id: str) -> list[Attempt]:
+        """Take this one, if it waits."""
+        ...
+
+    async def claim_due(self, tx: Tx, *, worker_id: str, limit: int) -> list[Attempt]:
+        """Take up to `limit` that wait and are due, oldest first."""
+        ...
+
+    async def give_back(self, tx: Tx, *, worker_id: str) -> int:
+        """Let everything of this worker wait again, as if it had never claimed it (a graceful stop)."""
+        ...
+
+    async def reclaim(self, tx: Tx, *, lapsed_us: int | None) -> int:
+        """Let wait again what is claimed by workers silent for `lapsed_us` (all of it, when not given)."""
+        ...
+
+    async def overdue(self, tx: Tx, *, now: datetime) -> list[Attempt]:
+        """Open attempts past their time that no living worker ends, at most 500."""
+        ...
+
+
+class CooldownBook(Protocol):
+    """Numbers that WhatsApp refuses codes for, and until when."""
+
+    async def until(self, tx: Tx, *, client_id: str, phone_number: str) -> datetime | None:
+        """Until when no code may be asked for."""
+        ...
+
+    async def extend(self, tx: Tx, *, client_id: str, phone_number: str, now: datetime) -> datetime:
+        """Refused again: twice as long as the last time (from 15 minutes, at most 24 hours); until when."""
+        ...

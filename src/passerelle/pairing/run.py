@@ -1,0 +1,220 @@
+"""One attempt, from its claim to its end: connect, ask for a code, wait for somebody to type it."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from passerelle.clock import Clock
+from passerelle.coordination.news import News
+from passerelle.db import Database, DatabaseAway, Tx, Unit
+from passerelle.errors import PasserelleError
+from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, Status
+from passerelle.pairing.ports import AttemptBook, CooldownBook
+from passerelle.pairing.service import Pairing
+from passerelle.sessions.model import Session, SessionState
+from passerelle.sessions.service import Sessions
+from passerelle.whatsapp.faults import DeviceRemoved, PairingTimedOut, ProviderRateLimited, ProviderUnavailable
+from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut
+from passerelle.whatsapp.ports import Linker, Linking
+
+T = TypeVar("T")
+CONNECTIONS_PER_CLAIM = 2  # a connection that dies is opened again once
+DATABASE_RETRY_S = 0.5
+log = structlog.get_logger()
+
+
+class RowLostError(Exception):
+    """The row is not ours any more: given up by its user, or taken by another worker while we were paused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every run works with."""
+
+    worker_id: str
+    provider: str
+    book: AttemptBook
+    cooldowns: CooldownBook
+    pairing: Pairing
+    sessions: Sessions
+    linker: Linker
+    news: News[Attempt]
+    database: Database
+    clock: Clock
+    call_limit: timedelta
+    probation: timedelta
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run `unit`, conditional as all of ours are, until the database takes it: an outcome waits in memory."""
+        while True:
+            try:
+                return await self.database.run(unit)
+            except DatabaseAway:
+                await asyncio.sleep(DATABASE_RETRY_S)
+
+
+class AttemptRun:
+    """The run of one claimed attempt."""
+
+    def __init__(self, attempt: Attempt, tools: Tools) -> None:
+        """Run `attempt`, whose row `tools.worker_id` has claimed."""
+        self.attempt = attempt
+        self.answered = asyncio.Event()
+        self._tools = tools
+
+    async def run(self) -> None:
+        """Bring the attempt to its end and write that down; returns quietly when the row is lost meanwhile."""
+        who = self.attempt.user_id
+        log.info(f"[PairingQueue] Job {self.attempt.id} started for user {who}")
+        with suppress(RowLostError):
+            try:
+                ended = await self._until_end()
+            except PasserelleError as fault:
+                ended = await self._failed(fault)
+            await self._settle(ended)
+        self.answered.set()
+
+    async def _until_end(self) -> Attempt:
+        try:
+            async with self._tools.clock.timeout_at(self.attempt.expires_at):
+                return await self._connections()
+        except TimeoutError:
+            return self.attempt.expired()
+
+    async def _connections(self) -> Attempt:
+        if self.attempt.device is not None:  # linked before a crash, not settled
+            return self.attempt.linked()
+        if self.attempt.codes_issued >= CODES_PER_ATTEMPT:
+            raise Interrupted
+        for _ in range(CONNECTIONS_PER_CLAIM):
+            ended = await self._one_connection()
+            if ended is not None:
+                return ended
+            if self.attempt.codes_issued >= CODES_PER_ATTEMPT:
+                break
+        if self.attempt.codes_issued == 0:
+            raise ProviderUnavailable
+        return self.attempt.expired()
+
+    async def _one_connection(self) -> Attempt | None:
+        """The ended attempt, or nothing when the connection died and another may be tried."""
+        linking = None
+        try:
+            linking = await self._in_time(
+                self._tools.linker.connect(session_id=self.attempt.session_id, phone_number=self.attempt.phone_number)
+            )
+            await self._issue_code(linking)
+            return await self._listen(linking)
+        except ProviderUnavailable:
+            return None
+        finally:
+            if linking is not None:
+                await linking.close()
+
+    async def _issue_code(self, linking: Linking) -> None:
+        await self._save(self.attempt.issued(await self._in_time(linking.request_code())))
+        if not self.answered.is_set():
+            log.info(f"[PairingQueue] Job {self.attempt.id} completed for user {self.attempt.user_id}")
+        self.answered.set()
+
+    async def _listen(self, linking: Linking) -> Attempt | None:
+        while True:
+            match await self._next_event(linking, until=self._deadline()):
+                case CodeTyped():
+                    await self._save(self.attempt.typed())
+                case DeviceLinked(device=device):
+                    await self._save(self.attempt.accepted(device))
+                    return await self._on_probation(linking)
+                case LoggedOut():
+                    raise DeviceRemoved
+                case None | ConnectionLost():
+                    if self.attempt.codes_issued < CODES_PER_ATTEMPT:
+                        await self._save(self.attempt.asking_again())
+                    return None
+
+    def _deadline(self) -> datetime:
+        """A typed code may still be confirmed when its time is over."""
+        if self.attempt.status is Status.CONFIRMING or self.attempt.code_expires_at is None:
+            return self.attempt.expires_at
+        return self.attempt.code_expires_at
+
+    async def _on_probation(self, linking: Linking) -> Attempt:
+        """Some links are taken back at once (reference: 401 device_removed); believe it when it has held."""
+        until = self._tools.clock.now() + self._tools.probation
+        while (event := await self._next_event(linking, until=until)) is not None:
+            if isinstance(event, LoggedOut):
+                raise DeviceRemoved
+            if isinstance(event, ConnectionLost):
+                break
+        return self.attempt.linked()
+
+    async def _next_event(self, linking: Linking, *, until: datetime) -> LinkingEvent | None:
+        try:
+            async with self._tools.clock.timeout_at(until):
+                return await linking.next_event()
+        except TimeoutError:
+            return None
+
+    async def _in_time(self, call: Awaitable[T]) -> T:
+        clock = self._tools.clock
+        try:
+            async with clock.timeout_at(clock.now() + self._tools.call_limit):
+                return await call
+        except TimeoutError:
+            raise PairingTimedOut from None
+
+    async def _save(self, attempt: Attempt) -> None:
+        tools = self._tools
+        if not await tools.write(partial(tools.book.save, attempt=attempt, worker_id=tools.worker_id)):
+            raise RowLostError
+        self.attempt = attempt
+        tools.news.tell(attempt.id, attempt)
+
+    async def _failed(self, fault: PasserelleError) -> Attempt:
+        retry_after = fault.retry_after
+        if isinstance(fault, ProviderRateLimited):
+            tools, now = self._tools, self._tools.clock.now()
+            client_id, number = self.attempt.client_id, self.attempt.phone_number
+            extend = partial(tools.cooldowns.extend, client_id=client_id, phone_number=number, now=now)
+            retry_after = await tools.write(extend) - now
+        return self.attempt.failed(fault.code, retry_after=retry_after)
+
+    async def _settle(self, ended: Attempt) -> None:
+        tools = self._tools
+        if not await tools.write(partial(self._write_end, ended=ended)):
+            raise RowLostError
+        self.attempt = ended
+        tools.news.tell(ended.id, ended)
+        if ended.status is Status.LINKED:
+            tools.sessions.wake()
+            log.info(f"✅ [WhatsApp] Phone linked for user {ended.user_id}", session=ended.session_id)
+        elif ended.status is Status.FAILED:
+            log.warning(f"[PairingQueue] Job {ended.id} failed for user {ended.user_id}", reason=ended.reason)
+        else:
+            log.info(f"[PairingQueue] Job {ended.id} ended for user {ended.user_id}", status=ended.status)
+        await tools.pairing.release(ended)
+
+    async def _write_end(self, tx: Tx, *, ended: Attempt) -> bool:
+        if not await self._tools.book.save(tx, ended, worker_id=self._tools.worker_id):
+            return False
+        if ended.status is Status.LINKED:
+            await self._tools.sessions.linked(tx, self._session(ended))
+        return True
+
+    def _session(self, linked: Attempt) -> Session:
+        return Session(
+            id=linked.session_id,
+            client_id=linked.client_id,
+            user_id=linked.user_id,
+            phone_number=linked.phone_number,
+            provider=self._tools.provider,
+            device=linked.device or "",
+            state=SessionState.CONNECTED,
+            connected_at=self._tools.clock.now(),
+        )

@@ -1,0 +1,222 @@
+"""Ask for a code, wait for it, follow it, give it up: the row decides, Redis only saves work."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from passerelle.clients.model import Caller
+from passerelle.clock import Clock
+from passerelle.coordination.news import News
+from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
+from passerelle.db import Database, Tx
+from passerelle.errors import Rejected, Unavailable
+from passerelle.pairing.model import (
+    Attempt,
+    IdempotencyConflict,
+    InvalidUser,
+    PairingInProgress,
+    UnknownAttempt,
+    read_phone_number,
+)
+from passerelle.pairing.ports import AttemptBook, CooldownBook
+from passerelle.sessions.service import Sessions
+from passerelle.whatsapp.faults import AlreadyLinked, ProviderRateLimited
+
+HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
+INSERT_TRIES = 3  # one for each index that an open attempt may stand on, and one to win
+USER_ID_LIMIT = 200
+log = structlog.get_logger()
+
+
+class Pairing:
+    """The verbs of linking a phone."""
+
+    def __init__(
+        self,
+        *,
+        book: AttemptBook,
+        cooldowns: CooldownBook,
+        sessions: Sessions,
+        locks: Locks,
+        announcer: Announcer,
+        news: News[Attempt],
+        database: Database,
+        clock: Clock,
+        lock_ttl: timedelta,
+        attempt_life: timedelta,
+    ) -> None:
+        """`attempt_life` is how long one attempt may last; `lock_ttl` how long its mirror in Redis lives."""
+        self._book = book
+        self._cooldowns = cooldowns
+        self._sessions = sessions
+        self._locks = locks
+        self._announcer = announcer
+        self._news = news
+        self._database = database
+        self._clock = clock
+        self._lock_ttl = lock_ttl
+        self._attempt_life = attempt_life
+
+    async def request(
+        self,
+        caller: Caller,
+        *,
+        user_id: str,
+        phone_number: str,
+        force: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Attempt:
+        """Write an attempt down and tell the workers; with the key of an earlier request, that one's attempt.
+
+        `force` gives up the user's own open attempt first, and links a number that is linked already again.
+
+        Raises:
+            InvalidPhone, InvalidUser: what was sent cannot be linked.
+            AlreadyLinked: the number is linked, and `force` is not given.
+            PairingInProgress: another attempt is open for this user or this number.
+            ProviderRateLimited: WhatsApp refused this number lately.
+            IdempotencyConflict: the key was used for another user or number.
+        """
+        if not 1 <= len(user_id) <= USER_ID_LIMIT:
+            raise InvalidUser
+        attempt = self._new(caller, user_id, read_phone_number(phone_number), idempotency_key)
+        mine, given_up = await self._database.run(partial(self._write_down, attempt=attempt, force=force))
+        if given_up is not None:
+            await self._gone(given_up)
+        if mine.id == attempt.id:
+            await self._lock(attempt)
+            await self._announcer.announce(Job(id=attempt.id, key=f"{attempt.client_id}:{attempt.user_id}"))
+        return mine
+
+    async def get(self, caller: Caller, attempt_id: str) -> Attempt:
+        """The attempt as it stands.
+
+        Raises:
+            UnknownAttempt: none of this client's has that id.
+        """
+        found = await self._database.read(partial(self._book.find, attempt_ids=[attempt_id]))
+        attempt = found.get(attempt_id)
+        if attempt is None or attempt.client_id != caller.client_id:
+            raise UnknownAttempt
+        return attempt
+
+    async def wait_for_answer(self, caller: Caller, attempt_id: str, *, limit: timedelta) -> Attempt:
+        """The attempt once it has a code or has ended, or as it stands after `limit` of real time."""
+        read = partial(self.get, caller, attempt_id)
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                return await self._news.until(attempt_id, read, lambda attempt: attempt.answered)
+        except TimeoutError:
+            return await read()
+
+    async def follow(self, caller: Caller, attempt_id: str) -> AsyncIterator[Attempt]:
+        """The attempt as it stands, then each later state, until it has ended."""
+        async for attempt in self._news.states(attempt_id, partial(self.get, caller, attempt_id)):
+            yield attempt
+            if attempt.ended:
+                return
+
+    async def cancel(self, caller: Caller, attempt_id: str) -> Attempt:
+        """Give the attempt up; its code is dead.
+
+        Raises:
+            UnknownAttempt: none of this client's has that id.
+            AttemptEnded: it has ended by itself before.
+        """
+        cancelled = (await self.get(caller, attempt_id)).cancelled()
+        if not await self._database.run(partial(self._book.save, attempt=cancelled)):
+            return (await self.get(caller, attempt_id)).cancelled()
+        await self._gone(cancelled)
+        return cancelled
+
+    async def release(self, attempt: Attempt) -> None:
+        """The attempt has ended: free its lock, as far as Redis can be asked."""
+        try:
+            if await self._locks.release(_lock_key(attempt), token=attempt.id):
+                log.info(f"[SessionLock] Lock released for user {attempt.user_id}", attempt=attempt.id)
+        except (Unavailable, Rejected):
+            log.debug("the lock will expire by itself", attempt=attempt.id)
+
+    def _new(self, caller: Caller, user_id: str, phone_number: str, idempotency_key: str | None) -> Attempt:
+        now = self._clock.now()
+        return Attempt(
+            id=self._clock.new_id("pair"),
+            client_id=caller.client_id,
+            user_id=user_id,
+            phone_number=phone_number,
+            session_id=self._clock.new_id("sess"),
+            created_at=now,
+            expires_at=now + self._attempt_life,
+            idempotency_key=idempotency_key,
+        )
+
+    async def _write_down(self, tx: Tx, *, attempt: Attempt, force: bool) -> tuple[Attempt, Attempt | None]:
+        """The attempt that answers the request, and the one that was given up for it."""
+        earlier = await self._earlier(tx, attempt)
+        if earlier is not None:
+            return earlier, None
+        await self._refuse(tx, attempt, force=force)
+        given_up = None
+        head_start_us = HEAD_START_US if self._announcer.is_heard else 0
+        for _ in range(INSERT_TRIES):
+            if await self._book.insert(tx, attempt, head_start_us=head_start_us):
+                return attempt, given_up
+            standing = await self._book.open_for(
+                tx, client_id=attempt.client_id, user_id=attempt.user_id, phone_number=attempt.phone_number
+            )
+            if standing is not None:
+                given_up = self._out_of_the_way(standing, attempt, force=force)
+                await self._book.save(tx, given_up)
+        raise PairingInProgress(retry_after=timedelta(seconds=1))
+
+    def _out_of_the_way(self, standing: Attempt, attempt: Attempt, *, force: bool) -> Attempt:
+        """What stands in the way, ended, if it ran out of time (A3) or is the user's own and `force` is given."""
+        if standing.expires_at <= self._clock.now():
+            return standing.expired()
+        if force and standing.user_id == attempt.user_id:
+            return standing.cancelled()
+        raise PairingInProgress(
+            retry_after=standing.expires_at - self._clock.now(),
+            attempt_id=standing.id,
+            expires_at=(standing.code_expires_at or standing.expires_at).isoformat().replace("+00:00", "Z"),
+            attempt_url=f"/api/whatsapp/pairing-code/{standing.id}",
+        )
+
+    async def _earlier(self, tx: Tx, attempt: Attempt) -> Attempt | None:
+        if attempt.idempotency_key is None:
+            return None
+        earlier = await self._book.with_key(tx, client_id=attempt.client_id, idempotency_key=attempt.idempotency_key)
+        if earlier is not None and (earlier.user_id, earlier.phone_number) != (attempt.user_id, attempt.phone_number):
+            raise IdempotencyConflict
+        return earlier
+
+    async def _refuse(self, tx: Tx, attempt: Attempt, *, force: bool) -> None:
+        number = {"client_id": attempt.client_id, "phone_number": attempt.phone_number}
+        session_id = await self._sessions.taken_by(tx, **number)
+        if session_id is not None and not force:
+            raise AlreadyLinked(session_id=session_id)
+        until = await self._cooldowns.until(tx, **number)
+        if until is not None and until > self._clock.now():
+            raise ProviderRateLimited(retry_after=until - self._clock.now())
+
+    async def _lock(self, attempt: Attempt) -> None:
+        """Mirror the row in Redis. The row is ours, so a lock that another attempt left there is stale: taken over."""
+        key = _lock_key(attempt)
+        try:
+            holder = await self._locks.acquire(key, token=attempt.id, ttl=self._lock_ttl)
+            if holder != attempt.id:
+                await self._locks.take_over(key, token=attempt.id, stale=holder, ttl=self._lock_ttl)
+            log.info(f"[SessionLock] Lock acquired for user {attempt.user_id}", attempt=attempt.id)
+        except (Unavailable, Rejected):
+            log.warning("[WhatsApp] Redis not available, proceeding without lock", attempt=attempt.id)
+
+    async def _gone(self, attempt: Attempt) -> None:
+        self._news.tell(attempt.id, attempt)
+        await self.release(attempt)
+
+
+def _lock_key(attempt: Attempt) -> LockKey:
+    return LockKey(client_id=attempt.client_id, operation="pairing", user_id=attempt.user_id)

@@ -1,0 +1,138 @@
+"""How an error is told over HTTP: one table of statuses, one shape (RFC 9457 problem+json)."""
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from passerelle.errors import Conflict, Denied, Invalid, NotFound, PasserelleError, Rejected, Text, Unavailable
+
+KINDS: dict[type[PasserelleError], int] = {
+    Invalid: 422,
+    NotFound: 404,
+    Conflict: 409,
+    Denied: 403,
+    Rejected: 502,
+    Unavailable: 503,
+}
+CODES = {  # where API.md names another status than the kind's
+    "pairing_in_progress": 429,
+    "provider_rate_limited": 429,
+    "provider_misconfigured": 500,
+    "pairing_timeout": 504,
+    "storage_full": 507,
+    "body_too_large": 413,
+    "not_json": 400,
+    "key_missing": 401,
+}
+_INTERNAL = Text("Something went wrong inside the gateway.", "Une erreur interne est survenue dans la passerelle.")
+_INTERNAL_HINT = Text(
+    "Look at the log for the request id of this answer.", "Cherchez l'identifiant de requête dans le journal."
+)
+log = structlog.get_logger()
+
+
+class BodyTooLarge(Invalid):
+    """More than a request may carry."""
+
+    code = "body_too_large"
+    text = Text("The body of the request is too large.", "Le corps de la requête est trop grand.")
+    hint = Text("Send at most 1 MB.", "Envoyez au plus 1 Mo.")
+
+
+class NotJson(Invalid):
+    """A body that cannot be read."""
+
+    code = "not_json"
+    text = Text("The body is not valid JSON.", "Le corps n'est pas du JSON valide.")
+    hint = Text("Send a JSON object, with Content-Type: application/json.", "Envoyez un objet JSON.")
+
+
+class InvalidRequest(Invalid):
+    """Fields missing, unknown or of the wrong type; the member `errors` says which."""
+
+    code = "invalid_request"
+    text = Text("Some fields of the request are wrong.", "Certains champs de la requête sont incorrects.")
+    hint = Text("See errors; the fields are described at /docs.", "Voir errors ; les champs sont décrits dans /docs.")
+
+
+def status_of(error: PasserelleError) -> int:
+    """The HTTP status of `error`."""
+    if error.code in CODES:
+        return CODES[error.code]
+    return next((status for kind, status in KINDS.items() if isinstance(error, kind)), 500)
+
+
+def problem(error: PasserelleError, *, lang: str) -> JSONResponse:
+    """`error` as an answer, in the reader's language."""
+    members = dict(error.members)
+    headers = {}
+    if error.retry_after is not None:
+        seconds = max(1, math.ceil(error.retry_after / timedelta(seconds=1)))
+        members["retry_after"] = seconds
+        headers["Retry-After"] = str(seconds)
+    return _answer(
+        status_of(error), error.code, error.text.in_language(lang), error.hint.in_language(lang), members, headers
+    )
+
+
+def install(app: FastAPI, *, lang: str) -> None:
+    """Tell every error that leaves a route of `app` as a problem; `lang` where the reader names no language."""
+
+    def shown_as(tell: Callable[[Any], PasserelleError]) -> Callable[[Request, Any], Awaitable[JSONResponse]]:
+        async def handle(request: Request, error: Any) -> JSONResponse:
+            return problem(tell(error), lang=language(request, default=lang))
+
+        return handle
+
+    async def handle_http(_request: Request, error: Any) -> JSONResponse:
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_")
+        return _answer(error.status_code, code, f"{phrase}.", "See /docs for the routes.", {}, error.headers or {})
+
+    async def handle_any(request: Request, error: Exception) -> JSONResponse:
+        log.error("❌ A request broke", path=request.url.path, exc_info=error)
+        reader = language(request, default=lang)
+        return _answer(500, "internal_error", _INTERNAL.in_language(reader), _INTERNAL_HINT.in_language(reader), {}, {})
+
+    app.add_exception_handler(PasserelleError, shown_as(lambda error: error))
+    app.add_exception_handler(RequestValidationError, shown_as(_invalid))
+    app.add_exception_handler(HTTPException, handle_http)
+    app.add_exception_handler(Exception, handle_any)
+
+
+def language(request: Request, *, default: str) -> str:
+    """The reader's language: the first of ours that ``Accept-Language`` names, else `default`."""
+    for part in request.headers.get("accept-language", "").lower().split(","):
+        lang = part.split(";")[0].strip()[:2]
+        if lang in {"fr", "en"}:
+            return lang
+    return default
+
+
+def _invalid(error: RequestValidationError) -> PasserelleError:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return NotJson()
+    return InvalidRequest(errors=[{"field": ".".join(map(str, e["loc"])), "what": e["msg"]} for e in found])
+
+
+def _answer(
+    status: int, code: str, detail: str, hint: str, members: dict[str, Any], headers: dict[str, str]
+) -> JSONResponse:
+    body = {
+        "type": f"https://passerelle.invalid/problems/{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "hint": hint,
+    }
+    return JSONResponse(body | members, status, headers, media_type="application/problem+json")

@@ -1,0 +1,1 @@
+"""Homes of records: Redis, SQL, JSON files; and the tables of facts and shadow."""

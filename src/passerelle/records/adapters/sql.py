@@ -1,0 +1,131 @@
+"""Records, facts and shadow in SQL."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+
+from passerelle.db import Database, Row, Tx
+from passerelle.records.model import Change, CollectionKey, Fact, Record, Source
+
+OPERATIONS_KEPT = 8
+FACTS_AT_ONCE = 1000
+
+
+class SqlRecordStore:
+    """See `RecordStore`: the home where several processes share a PostgreSQL and no Redis is configured."""
+
+    source = Source.SQL
+
+    def __init__(self, database: Database) -> None:
+        """Keep records in `database`."""
+        self._database = database
+
+    async def load(self, key: CollectionKey) -> dict[str, Record]:
+        """See `RecordStore.load`."""
+        rows = await self._database.read(
+            lambda tx: tx.sql(
+                "SELECT id, version, data FROM records WHERE client_id = :client_id AND collection = :collection",
+                client_id=key.client_id,
+                collection=key.name,
+            )
+        )
+        return _records(rows)
+
+    async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
+        """See `RecordStore.save`."""
+        return await self._database.run(partial(_save_all, key=key, changes=changes))
+
+
+async def _save_all(tx: Tx, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
+    return [await _save(tx, key, change) for change in changes]
+
+
+async def _save(tx: Tx, key: CollectionKey, change: Change) -> bool:
+    where = {"client_id": key.client_id, "collection": key.name, "id": change.id}
+    rows = await tx.sql(
+        "SELECT version, ops FROM records WHERE client_id = :client_id AND collection = :collection AND id = :id",
+        **where,
+    )
+    operations: list[str] = json.loads(rows[0]["ops"]) if rows else []
+    if change.operation in operations:
+        return True
+    saved = await tx.sql(
+        "INSERT INTO records (client_id, collection, id, version, ops, data)"
+        " SELECT :client_id, :collection, :id, 1, :ops, :data WHERE CAST(:expected AS BIGINT) = 0"
+        " ON CONFLICT DO NOTHING RETURNING version"
+        if not rows
+        else "UPDATE records SET version = version + 1, ops = :ops, data = :data WHERE client_id = :client_id"
+        " AND collection = :collection AND id = :id AND version = :expected RETURNING version",
+        **where,
+        ops=json.dumps([*operations, change.operation][-OPERATIONS_KEPT:]),
+        data=json.dumps(change.data),
+        expected=change.expected,
+    )
+    return bool(saved)
+
+
+class SqlFactBook:
+    """See `FactBook`."""
+
+    async def add(self, tx: Tx, fact: Fact) -> None:
+        """See `FactBook.add`."""
+        await tx.sql(
+            "INSERT INTO facts (client_id, collection, id, patch, fence, created_us)"
+            " VALUES (:client_id, :collection, :id, :patch, :fence, :db_now)",
+            client_id=fact.key.client_id,
+            collection=fact.key.name,
+            id=fact.id,
+            patch=json.dumps(fact.patch),
+            fence=fact.fence,
+        )
+
+    async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
+        """See `FactBook.waiting`."""
+        of_key = "WHERE client_id = :client_id AND collection = :collection" if key else ""
+        which = {"client_id": key.client_id, "collection": key.name} if key else {}
+        rows = await tx.sql(
+            f"SELECT * FROM facts {of_key} ORDER BY fence, seq LIMIT {FACTS_AT_ONCE}",  # noqa: S608 -- constants
+            **which,
+        )
+        return [_fact(row) for row in rows]
+
+    async def forget(self, tx: Tx, seqs: list[int]) -> None:
+        """See `FactBook.forget`."""
+        await tx.many("DELETE FROM facts WHERE seq = :seq", [{"seq": seq} for seq in seqs])
+
+
+class SqlShadow:
+    """See `Shadow`."""
+
+    async def keep(self, tx: Tx, key: CollectionKey, records: Sequence[Record]) -> None:
+        """See `Shadow.keep`."""
+        await tx.many(
+            "INSERT INTO records_shadow (client_id, collection, id, version, data, seen_us)"
+            " VALUES (:client_id, :collection, :id, :version, :data, :db_now) ON CONFLICT (client_id, collection, id)"
+            " DO UPDATE SET version = excluded.version, data = excluded.data, seen_us = excluded.seen_us"
+            " WHERE excluded.version > records_shadow.version",
+            [
+                {"client_id": key.client_id, "collection": key.name, "id": r.id, "version": r.version}
+                | {"data": json.dumps(r.data)}
+                for r in records
+            ],
+        )
+
+    async def recall(self, tx: Tx, key: CollectionKey) -> tuple[dict[str, Record], int]:
+        """See `Shadow.recall`."""
+        rows = await tx.sql(
+            "SELECT id, version, data, seen_us FROM records_shadow"
+            " WHERE client_id = :client_id AND collection = :collection",
+            client_id=key.client_id,
+            collection=key.name,
+        )
+        return _records(rows), max((row["seen_us"] for row in rows), default=0)
+
+
+def _records(rows: list[Row]) -> dict[str, Record]:
+    return {row["id"]: Record(id=row["id"], version=row["version"], data=json.loads(row["data"])) for row in rows}
+
+
+def _fact(row: Row) -> Fact:
+    key = CollectionKey(client_id=row["client_id"], name=row["collection"])
+    return Fact(key=key, id=row["id"], patch=json.loads(row["patch"]), fence=row["fence"], seq=row["seq"])

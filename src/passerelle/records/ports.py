@@ -1,0 +1,59 @@
+"""Where records live, where facts wait, where the shadow lies."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from passerelle.db import Tx
+from passerelle.records.model import Change, CollectionKey, Fact, Record, Source
+
+
+class RecordStore(Protocol):
+    """The one home of records."""
+
+    source: Source
+
+    async def load(self, key: CollectionKey) -> dict[str, Record]:
+        """Every record of the collection.
+
+        Raises:
+            Unavailable: the home is away; nothing is made up.
+        """
+        ...
+
+    async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
+        """Save each change whose record still has the expected version; which ones are saved now.
+
+        A change whose operation was saved before counts as saved.
+
+        Raises:
+            Unavailable: the home is away; some may be saved, asking again with the same operations is harmless.
+        """
+        ...
+
+
+class FactBook(Protocol):
+    """Facts on their way into their records."""
+
+    async def add(self, tx: Tx, fact: Fact) -> None:
+        """Write `fact` down in the transaction of what caused it."""
+        ...
+
+    async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
+        """The facts not applied yet, in order; at most 1,000."""
+        ...
+
+    async def forget(self, tx: Tx, seqs: list[int]) -> None:
+        """They are applied."""
+        ...
+
+
+class Shadow(Protocol):
+    """The last state seen of each record; a memory that survives a restart."""
+
+    async def keep(self, tx: Tx, key: CollectionKey, records: Sequence[Record]) -> None:
+        """Remember these states where they are newer than what is remembered."""
+        ...
+
+    async def recall(self, tx: Tx, key: CollectionKey) -> tuple[dict[str, Record], int]:
+        """What is remembered, and when the newest of it was seen (microseconds since 1970, 0: never)."""
+        ...

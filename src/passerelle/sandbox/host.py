@@ -1,0 +1,116 @@
+"""Who holds the world: this process, or the first of several that share one data directory."""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import structlog
+from fastapi import APIRouter, FastAPI, params
+
+from passerelle import problems
+from passerelle.clock import Clock
+from passerelle.errors import Misconfigured
+from passerelle.listening import Listener, unix_socket
+from passerelle.sandbox import routes, wire
+from passerelle.sandbox.linker import SandboxLinker
+from passerelle.sandbox.remote import Remote
+from passerelle.sandbox.remote_linker import RemoteLinker
+from passerelle.sandbox.world import World
+from passerelle.whatsapp.ports import Linker
+
+WORLD_FILE, LOCK_FILE, SOCKET = "sandbox.sqlite3", "sandbox.lock", "sandbox.sock"
+TAKE_OVER_EVERY_S = 0.5
+FIRST_CLOCK_LIMIT_S = 5.0
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """The simulated WhatsApp as this process reaches it."""
+
+    clock: Clock
+    linker: Linker
+    router: APIRouter
+
+
+@asynccontextmanager
+async def open_sandbox(
+    data_dir: Path, *, url: str | None, key: str | None, shared: bool, latency: timedelta
+) -> AsyncIterator[Sandbox]:
+    """The world in this process; or at `url`; or, when `shared`, with whichever process of `data_dir` holds it."""
+    if url is None and not shared:
+        world = World(data_dir / WORLD_FILE, latency=latency)
+        try:
+            yield Sandbox(clock=world.clock, linker=SandboxLinker(world), router=routes.routes(world))
+        finally:
+            world.close()
+        return
+    keeper = None if url else asyncio.create_task(_hold_when_free(data_dir, latency))
+    headers = {"x-api-key": key} if key else None
+    clock = Clock()
+    try:
+        async with Remote(url or f"unix://{data_dir / SOCKET}", headers=headers) as remote:
+            follower = asyncio.create_task(remote.follow_clock(clock))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_CLOCK_LIMIT_S):
+                    await remote.clock_known.wait()
+            yield Sandbox(clock=clock, linker=RemoteLinker(remote), router=routes.proxy_routes(remote))
+            await _end(follower)
+    finally:
+        await _end(keeper)
+
+
+@contextmanager
+def hold_world(data_dir: Path, *, latency: timedelta) -> Iterator[World]:
+    """The world of `data_dir`, for this process alone.
+
+    Raises:
+        Misconfigured: another process holds it.
+    """
+    with (data_dir / LOCK_FILE).open("a") as lock:
+        if not _locked(lock):
+            raise Misconfigured("Another process holds the sandbox's world of this data directory.")
+        world = World(data_dir / WORLD_FILE, latency=latency)
+        try:
+            yield world
+        finally:
+            world.close()
+
+
+async def _hold_when_free(data_dir: Path, latency: timedelta) -> None:
+    """Serve the world to all processes of `data_dir` as soon as nobody else does."""
+    while True:
+        try:
+            with hold_world(data_dir, latency=latency) as world:
+                log.info("🔄 This process serves the sandbox's world")
+                await Listener(world_app(world)).serve([unix_socket(data_dir / SOCKET)])
+        except Misconfigured:
+            await asyncio.sleep(TAKE_OVER_EVERY_S)
+
+
+def world_app(world: World, *, guards: Sequence[params.Depends] = ()) -> FastAPI:
+    """The world over HTTP: its routes for people and the wire for other processes, behind `guards`."""
+    app = FastAPI(title="Passerelle SANDBOX", dependencies=list(guards))
+    app.include_router(wire.routes(world))
+    app.include_router(routes.routes(world))
+    problems.install(app, lang="en")
+    return app
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

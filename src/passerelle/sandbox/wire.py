@@ -1,0 +1,111 @@
+"""The world's side of the wire: other processes link phones and follow the clock through it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from uuid import uuid4
+
+from fastapi import APIRouter, Response, status
+from starlette.types import Receive, Scope, Send
+
+from passerelle.sandbox.bodies import LinkingWish
+from passerelle.sandbox.lines import event_line, line
+from passerelle.sandbox.linker import SandboxLinker, SandboxLinking
+from passerelle.sandbox.world import World
+from passerelle.whatsapp.faults import ProviderUnavailable
+from passerelle.whatsapp.model import ConnectionLost, LinkingEvent
+
+
+class LineStream(Response):
+    """A response that goes on until its lines end or its reader is gone, whichever comes first.
+
+    The reader's end is awaited here, not left to a failing write: a killed client must lose its code at once, though
+    there is nothing to tell it just now.
+    """
+
+    media_type = "application/x-ndjson"
+
+    def __init__(
+        self, lines: AsyncGenerator[bytes, None], *, at_end: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Stream `lines`; `at_end` is called however the stream ends."""
+        super().__init__()
+        del self.headers["content-length"]
+        self._lines = lines
+        self._at_end = at_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
+        """Answer, as ASGI calls it."""
+        talking = asyncio.ensure_future(self._talk(send))
+        leaving = asyncio.ensure_future(_reader_gone(receive))
+        try:
+            await asyncio.wait({talking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            talking.cancel()
+            leaving.cancel()
+            await asyncio.gather(talking, leaving, return_exceptions=True)
+            if self._at_end is not None:
+                await self._at_end()
+
+    async def _talk(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._lines) as lines:
+            async for text in lines:
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _reader_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def routes(world: World) -> APIRouter:
+    """``/sandbox/wire/…``: for our own processes only, not part of the interface."""
+    router = APIRouter(prefix="/sandbox/wire", include_in_schema=False)
+    linker = SandboxLinker(world)
+    linkings: dict[str, SandboxLinking] = {}
+
+    @router.post("/linkings")
+    async def connect(wish: LinkingWish) -> LineStream:
+        linking = await linker.connect(session_id=wish.session_id, phone_number=wish.phone_number)
+        id_ = uuid4().hex
+        linkings[id_] = linking
+        return LineStream(_told_by(linking, id_), at_end=lambda: close(id_))
+
+    @router.post("/linkings/{id_}/code")
+    async def request_code(id_: str) -> dict[str, str]:
+        if id_ not in linkings:
+            raise ProviderUnavailable
+        code = await linkings[id_].request_code()
+        return {"code": code.code, "expires_at": code.expires_at.isoformat()}
+
+    @router.delete("/linkings/{id_}", status_code=status.HTTP_204_NO_CONTENT)
+    async def close(id_: str) -> None:
+        linking = linkings.pop(id_, None)
+        if linking is not None:
+            await linking.close()
+
+    @router.delete("/devices/{device:path}", status_code=status.HTTP_204_NO_CONTENT)
+    async def unlink(device: str) -> None:
+        await linker.unlink(device=device)
+
+    @router.get("/clock")
+    async def clock() -> LineStream:
+        return LineStream(_offsets(world))
+
+    return router
+
+
+async def _told_by(linking: SandboxLinking, id_: str) -> AsyncGenerator[bytes, None]:
+    yield line(id=id_)
+    event: LinkingEvent | None = None
+    while not isinstance(event, ConnectionLost):
+        event = await linking.next_event()
+        yield event_line(event)
+
+
+async def _offsets(world: World) -> AsyncGenerator[bytes, None]:
+    async with aclosing(world.offsets()) as offsets:
+        async for offset in offsets:
+            yield line(offset_s=offset.total_seconds())

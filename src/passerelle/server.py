@@ -1,0 +1,136 @@
+"""The running gateway: its API on a port and on the control socket, its worker beside it or in children."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from passerelle.api import build_api, build_world_api
+from passerelle.app import App, make_data_dir, open_app
+from passerelle.errors import Misconfigured
+from passerelle.listening import Listener, tcp_socket, unix_socket
+from passerelle.processes import Children
+from passerelle.redaction import Redactor
+from passerelle.sandbox.host import hold_world
+from passerelle.settings import Settings
+
+CONTROL_SOCKET = "control.sock"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+log = structlog.get_logger()
+
+
+async def serve(
+    settings: Settings,
+    redactor: Redactor,
+    *,
+    stop: asyncio.Event,
+    workers: int = 0,
+    worker_here: bool = True,
+    ready: Callable[[], object] = lambda: None,
+) -> None:
+    """Serve until `stop`, then let open requests end and give the work back; `ready` is called once it listens.
+
+    Raises:
+        Misconfigured: a setting is wrong, the port is taken, or the data directory is.
+    """
+    _check(settings, workers)
+    make_data_dir(settings)
+    async with (
+        open_app(settings, redactor) as app,
+        _beside(_workers(app, workers, worker_here=worker_here)),
+        listening(app),
+    ):
+        log.info(f"✅ Passerelle listens on http://{settings.host}:{settings.port}", provider=settings.provider_name)
+        ready()
+        await stop.wait()
+        log.info("🔄 Stopping")
+
+
+async def work(settings: Settings, redactor: Redactor, *, stop: asyncio.Event) -> None:
+    """Work without an API until `stop` (PostgreSQL, beside other processes).
+
+    Raises:
+        Misconfigured: a setting is wrong, or SQL is not shared.
+    """
+    make_data_dir(settings)
+    async with open_app(settings, redactor) as app, _beside(app.worker.run()):
+        await stop.wait()
+
+
+async def serve_world(settings: Settings, *, stop: asyncio.Event) -> None:
+    """Serve the simulated WhatsApp to gateways elsewhere until `stop`.
+
+    Raises:
+        Misconfigured: the port is taken, another process holds the world, or a key is missing.
+    """
+    _check(settings, 0)
+    make_data_dir(settings)
+    with hold_world(settings.data_dir, latency=settings.sandbox_latency) as world:
+        listener = Listener(build_world_api(world, settings.secret("admin_key")))
+        task = asyncio.create_task(listener.serve([tcp_socket(settings.host, settings.port)]))
+        log.info(f"✅ SANDBOX world on http://{settings.host}:{settings.port}")
+        await stop.wait()
+        listener.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def listening(app: App) -> AsyncIterator[None]:
+    """The API on the port of the settings and on the control socket, until the block ends."""
+    settings = app.settings
+    control = settings.data_dir / CONTROL_SOCKET
+    port = tcp_socket(settings.host, settings.port)
+    listener = Listener(build_api(app))
+    task = asyncio.create_task(listener.serve([port, unix_socket(control)]))
+    try:
+        await listener.listens.wait()
+        yield
+    finally:
+        app.news.let_go()
+        listener.should_exit = True
+        await task
+        control.unlink(missing_ok=True)
+
+
+def _check(settings: Settings, workers: int) -> None:
+    if settings.admin_key is None and settings.host not in LOOPBACK:
+        raise Misconfigured(
+            f"Without a key the gateway listens on loopback only, not on {settings.host}. "
+            "Set PASSERELLE_ADMIN_KEY to a long random text (for instance: openssl rand -hex 32)."
+        )
+    if workers and settings.secret("database_url") is None:
+        raise Misconfigured("--workers needs DATABASE_URL to name a PostgreSQL: SQLite serves one process.")
+
+
+def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, None] | None:
+    if count:
+        return Children(["worker"], count=count).run()
+    return app.worker.run() if worker_here else None
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Run `work` beside the block; when the block ends it is cancelled and awaited, when it breaks the block does."""
+    if work is None:
+        yield
+        return
+    task = asyncio.create_task(work)
+    breaks = _breaker(asyncio.current_task())
+    task.add_done_callback(breaks)
+    try:
+        yield
+    finally:
+        task.remove_done_callback(breaks)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _breaker(owner: asyncio.Task[Any] | None) -> Callable[[asyncio.Task[None]], None]:
+    def told(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and owner is not None:
+            log.error("❌ The worker broke", exc_info=task.exception())
+            owner.cancel()
+
+    return told

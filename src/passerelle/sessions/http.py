@@ -1,0 +1,56 @@
+"""The routes of linked phones."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from passerelle.clients.model import Caller
+from passerelle.sessions.model import Session
+from passerelle.sessions.service import Sessions, SessionsReading
+
+
+def routes(sessions: Sessions, caller: Callable[..., Caller]) -> APIRouter:
+    """``/api/whatsapp/sessions``; `caller` tells who asks."""
+    router = APIRouter(prefix="/api/whatsapp/sessions", tags=["sessions"])
+    asking = Annotated[Caller, Depends(caller)]
+
+    @router.get("")
+    async def list_sessions(who: asking) -> dict[str, Any]:
+        """Every linked phone, and where that is known from."""
+        reading = await sessions.list(who)
+        items = [_shown(session, reading) for session in reading.sessions]
+        return {"items": items, "next_cursor": None, "source": reading.source, "as_of": _rfc(reading.as_of)}
+
+    @router.get("/{session_id}")
+    async def get_session(session_id: str, who: asking) -> dict[str, Any]:
+        """One linked phone."""
+        return _shown(*await sessions.get(who, session_id))
+
+    @router.delete("/{session_id}", status_code=204)
+    async def end_session(session_id: str, who: asking) -> None:
+        """Unlink the phone."""
+        await sessions.end(who, session_id)
+
+    return router
+
+
+def _shown(session: Session, reading: SessionsReading) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "phone_number": session.phone_number,
+        "provider": session.provider,
+        "state": session.state,
+        "state_reason": session.state_reason,
+        "worker": None,
+        "connected_at": session.connected_at and _rfc(session.connected_at),
+        "last_seen_at": session.connected_at and _rfc(session.connected_at),
+        "source": reading.source,
+        "as_of": _rfc(reading.as_of),
+    }
+
+
+def _rfc(when: datetime) -> str:
+    return when.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,75 @@
+"""A linked phone and its state."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from passerelle.errors import NotFound, Text
+
+COLLECTION = "sessions"
+
+
+class SessionState(StrEnum):
+    """What is known of the connection of a linked phone."""
+
+    PAIRING = "pairing"  # a code is out
+    CONNECTING = "connecting"  # linked, no connection yet
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"  # will be connected again by itself
+    PAUSED = "paused"  # WhatsApp restricted the account
+    LOGGED_OUT = "logged_out"  # must be linked again
+
+
+class UnknownSession(NotFound):
+    """No session of this client has that id."""
+
+    code = "session_not_found"
+    text = Text("There is no such linked phone.", "Ce téléphone lié n'existe pas.")
+    hint = Text("List them with GET /api/whatsapp/sessions.", "Listez-les avec GET /api/whatsapp/sessions.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One linked phone."""
+
+    id: str
+    client_id: str
+    user_id: str
+    phone_number: str
+    provider: str
+    device: str
+    state: SessionState
+    state_reason: str | None = None
+    connected_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def as_patch(self) -> dict[str, Any]:
+        """This session as a document."""
+        times = {"connected_at": _text(self.connected_at), "ended_at": _text(self.ended_at)}
+        names = ("user_id", "phone_number", "provider", "device", "state_reason")
+        return {name: getattr(self, name) for name in names} | {"state": self.state.value} | times
+
+
+def from_document(client_id: str, session_id: str, data: dict[str, Any]) -> Session:
+    """The session that a document tells of."""
+    return Session(
+        id=session_id,
+        client_id=client_id,
+        user_id=data["user_id"],
+        phone_number=data["phone_number"],
+        provider=data["provider"],
+        device=data["device"],
+        state=SessionState(data["state"]),
+        state_reason=data.get("state_reason"),
+        connected_at=_time(data.get("connected_at")),
+        ended_at=_time(data.get("ended_at")),
+    )
+
+
+def _text(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

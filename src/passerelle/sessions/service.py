@@ -1,0 +1,105 @@
+"""The linked phones of a client: who they are, and the facts that change them."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from passerelle.clients.model import Caller
+from passerelle.clock import Clock
+from passerelle.db import Database, Tx
+from passerelle.records.model import CollectionKey, Fact, Source
+from passerelle.records.service import Records
+from passerelle.sessions.model import COLLECTION, Session, SessionState, UnknownSession, from_document
+from passerelle.sessions.ports import PhoneBook
+from passerelle.whatsapp.ports import Linker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsReading:
+    """The sessions of a client, from where, and as of when."""
+
+    sessions: list[Session]
+    source: Source
+    as_of: datetime
+
+
+class Sessions:
+    """Linked phones. What happens to them is a fact: never refused, whatever is away."""
+
+    def __init__(
+        self, *, records: Records, phones: PhoneBook, linker: Linker, database: Database, clock: Clock
+    ) -> None:
+        """Sessions live in `records`; `phones` decides which number is taken."""
+        self._records = records
+        self._phones = phones
+        self._linker = linker
+        self._database = database
+        self._clock = clock
+
+    async def list(self, caller: Caller) -> SessionsReading:
+        """Every session of the caller's client, oldest first."""
+        reading = await self._records.read(_key(caller.client_id))
+        found = [from_document(caller.client_id, r.id, r.data) for r in reading.records.values()]
+        return SessionsReading(
+            sessions=sorted(found, key=lambda session: session.id), source=reading.source, as_of=reading.as_of
+        )
+
+    async def get(self, caller: Caller, session_id: str) -> tuple[Session, SessionsReading]:
+        """One session, and the reading it comes from.
+
+        Raises:
+            UnknownSession: none of this client's has that id.
+        """
+        reading = await self.list(caller)
+        for session in reading.sessions:
+            if session.id == session_id:
+                return session, reading
+        raise UnknownSession
+
+    async def end(self, caller: Caller, session_id: str) -> None:
+        """Unlink the phone: WhatsApp is told when it can be, our own side is ended in any case.
+
+        Raises:
+            UnknownSession: none of this client's has that id.
+        """
+        session, _ = await self.get(caller, session_id)
+        await self._database.run(partial(self.logged_out, session=session, reason="ended_here"))
+        self._records.wake()
+        await self._linker.unlink(device=session.device)
+
+    async def taken_by(self, tx: Tx, *, client_id: str, phone_number: str) -> str | None:
+        """The session that the number is linked with, inside somebody's unit."""
+        return await self._phones.session_of(tx, client_id=client_id, phone_number=phone_number)
+
+    async def linked(self, tx: Tx, session: Session) -> None:
+        """A phone was linked: the number is taken and its session connected; call `wake` after the commit."""
+        before = await self.taken_by(tx, client_id=session.client_id, phone_number=session.phone_number)
+        if before is not None and before != session.id:
+            ended = {"state": SessionState.LOGGED_OUT.value, "state_reason": "linked_again"}
+            await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before, patch=ended))
+        await self._phones.put(
+            tx,
+            client_id=session.client_id,
+            phone_number=session.phone_number,
+            session_id=session.id,
+            user_id=session.user_id,
+        )
+        await self._add(tx, session)
+
+    async def logged_out(self, tx: Tx, *, session: Session, reason: str) -> None:
+        """A phone is linked no more: the number is free again; call `wake` after the commit."""
+        await self._phones.remove(tx, client_id=session.client_id, session_id=session.id)
+        await self._add(
+            tx, replace(session, state=SessionState.LOGGED_OUT, state_reason=reason, ended_at=self._clock.now())
+        )
+
+    def wake(self) -> None:
+        """Facts were committed."""
+        self._records.wake()
+
+    async def _add(self, tx: Tx, session: Session) -> None:
+        await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=session.id, patch=session.as_patch()))
+
+
+def _key(client_id: str) -> CollectionKey:
+    return CollectionKey(client_id=client_id, name=COLLECTION)

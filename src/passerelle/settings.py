@@ -1,0 +1,125 @@
+"""Every knob, typed, read once by the command line; API.md lists them."""
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from passerelle.errors import Misconfigured
+
+_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*")
+_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
+_ISO = TypeAdapter(timedelta)
+
+
+def _read_span(value: object) -> object:
+    """``90``, ``30s``, ``5m``, ``2h`` or ISO 8601 as a time span."""
+    if not isinstance(value, str):
+        return value
+    match = _SPAN.fullmatch(value)
+    return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]]) if match else _ISO.validate_python(value)
+
+
+Span = Annotated[timedelta, BeforeValidator(_read_span)]
+
+
+def _named(name: str, *others: str, default: Any) -> Any:
+    return Field(default=default, validation_alias=AliasChoices(name, *others))
+
+
+class Settings(BaseSettings):
+    """What the environment and ``.env`` say; blank is the same as not set (but for ``REDIS_URL``: a finding)."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    env: Literal["local", "production"] = _named("PASSERELLE_ENV", default="local")
+    host: str = _named("PASSERELLE_HOST", default="127.0.0.1")
+    port: int = _named("PASSERELLE_PORT", "PORT", default=8000)
+    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = _named(
+        "PASSERELLE_DATA_DIR", default=Path.cwd() / "data"
+    )
+    database_url: SecretStr | None = _named("DATABASE_URL", default=None)
+    redis_url: SecretStr | None = _named("REDIS_URL", default=None)
+    redis_host: str | None = _named("REDIS_HOST", default=None)
+    redis_port: str | None = _named("REDIS_PORT", default=None)
+    redis_password: SecretStr | None = _named("REDIS_PASSWORD", default=None)
+    provider: Literal["sandbox"] | None = _named("PASSERELLE_PROVIDER", default=None)
+    sandbox_url: str | None = _named("PASSERELLE_SANDBOX_URL", default=None)
+    sandbox_latency: Span = _named("PASSERELLE_SANDBOX_LATENCY", default=timedelta(milliseconds=300))
+    url: str | None = _named("PASSERELLE_URL", default=None)
+    admin_key: SecretStr | None = _named("PASSERELLE_ADMIN_KEY", default=None)
+    attempt_limit: Span = _named("PASSERELLE_ATTEMPT_LIMIT", default=timedelta(seconds=20))
+    lock_ttl: Span = _named("PASSERELLE_LOCK_TTL", default=timedelta(minutes=5))
+    job_timeout: Span = _named("PASSERELLE_JOB_TIMEOUT", default=timedelta(minutes=5))
+    probation: Span = _named("PASSERELLE_PROBATION", default=timedelta(seconds=2))
+    lang: Literal["en", "fr"] = _named("PASSERELLE_LANG", default="en")
+    log: Literal["console", "json"] | None = _named("PASSERELLE_LOG", default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, values: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in values.items() if value != "" or name.upper() == "REDIS_URL"}
+        for name in ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "PASSERELLE_ADMIN_KEY"):
+            _read_file(kept, name)
+        return kept
+
+    @property
+    def provider_name(self) -> str:
+        """The provider in use."""
+        return self.provider or "sandbox"
+
+    @property
+    def json_logs(self) -> bool:
+        """Whether logs are for machines."""
+        return (self.log or ("json" if self.env == "production" else "console")) == "json"
+
+    def secret(self, name: str) -> str | None:
+        """The plain value of a secret, for the adapter that needs it."""
+        value: SecretStr | None = getattr(self, name)
+        return None if value is None else value.get_secret_value()
+
+
+_VARIABLES = {
+    name: str(field.validation_alias.choices[0])
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.validation_alias, AliasChoices)
+}
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings, with what was `given` on the command line winning.
+
+    Raises:
+        Misconfigured: one line per setting that is wrong; never its value.
+    """
+    try:
+        settings = Settings(**{_VARIABLES[name]: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise Misconfigured("\n".join(lines)) from None
+    if settings.env == "production" and settings.provider is None:
+        raise Misconfigured("PASSERELLE_PROVIDER must be set in production (sandbox, multidevice or cloud_api).")
+    return settings
+
+
+def _read_file(values: dict[str, Any], name: str) -> None:
+    """``NAME_FILE`` holds the secret instead of ``NAME`` (container secrets)."""
+    path = os.environ.get(f"{name}_FILE")
+    if path and name not in values:
+        try:
+            values[name] = Path(path).read_text("utf-8").strip()
+        except OSError as error:
+            raise Misconfigured(f"{name}_FILE cannot be read: {error.strerror}.") from None

@@ -1,0 +1,67 @@
+"""The work of one process: claims, sweeps, the queue, one heartbeat; sleeps when nothing is due, stops gracefully."""
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from passerelle.coordination.ports import QueueWorker, WorkerBook
+from passerelle.db import Database
+from passerelle.errors import Unavailable
+from passerelle.pairing.jobs import PairingJobs
+
+HEARTBEAT_EVERY_S = 3.0
+log = structlog.get_logger()
+
+
+class Worker:
+    """Runs every feature's jobs under one id, random per start."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        book: WorkerBook,
+        database: Database,
+        jobs: PairingJobs,
+        queue: QueueWorker | None,
+    ) -> None:
+        """`queue` hands over announced jobs; it is left out where no Redis is configured."""
+        self._worker_id = worker_id
+        self._book = book
+        self._database = database
+        self._jobs = jobs
+        self._queue = queue
+
+    async def run(self) -> None:
+        """Work until cancelled; then give everything back."""
+        await self._beat()
+        await self._jobs.recover()
+        log.info("✅ [PairingQueue] Worker started", worker=self._worker_id)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat_for_ever())
+                group.create_task(self._jobs.poll_for_ever())
+                group.create_task(self._jobs.sweep_for_ever())
+                if self._queue is not None:
+                    group.create_task(self._queue.run())
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        try:
+            await self._jobs.stop()
+            await self._database.run(partial(self._book.leave, worker_id=self._worker_id))
+        except Unavailable as away:  # then our claims lapse with our heartbeat
+            log.warning("⚠️ Worker stopped without giving its work back", code=away.code)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_EVERY_S)
+            try:
+                await self._beat()
+            except Unavailable as away:
+                log.warning("⚠️ Heartbeat not written", code=away.code)
+
+    async def _beat(self) -> None:
+        await self._database.run(partial(self._book.beat, worker_id=self._worker_id))
