@@ -3,10 +3,11 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from passerelle.redaction import Redactor, redact_event
+from passerelle.redaction import Redactor
 
 
 def set_up_logs(redactor: Redactor, *, as_json: bool, to: Path | None = None) -> None:
@@ -19,22 +20,27 @@ def set_up_logs(redactor: Redactor, *, as_json: bool, to: Path | None = None) ->
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info if as_json else structlog.processors.StackInfoRenderer(),
-        redact_event(redactor),
+        structlog.processors.format_exc_info,
     ]
+
+    def redacted(_logger: object, _method: str, line: Any) -> str:
+        return redactor.redact(line)
+
     lines: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if as_json
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, pad_level=False)
     )
     structlog.configure(
-        processors=[*shared, lines],
+        processors=[*shared, lines, redacted],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_plain, lines]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_plain, lines, redacted])
+    )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 

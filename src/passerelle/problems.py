@@ -128,7 +128,7 @@ def _answer(
     status: int, code: str, detail: str, hint: str, members: dict[str, Any], headers: dict[str, str]
 ) -> JSONResponse:
     body = {
-        "type": f"https://passerelle.invalid/problems/{code}",
+        "type": f"urn:passerelle:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,

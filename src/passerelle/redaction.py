@@ -22,6 +22,11 @@ PATTERNS = (
         rf"\1{MASK}",
     ),
 )
+# Nearly no line holds one of these, and looking for them costs a tenth of trying the patterns.
+SIGNS = (
+    *("//", "bearer", "basic", "passw", "pwd", "token", "secret", "key", "signature"),
+    *("integer value as", "illegal header", "args beginning"),
+)
 
 
 class EventProcessor(Protocol):
@@ -55,8 +60,10 @@ class Redactor:
         """`text` without any secret."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        for pattern, instead in PATTERNS:
-            text = pattern.sub(instead, text)
+        lower = text.lower()
+        if any(sign in lower for sign in SIGNS):
+            for pattern, instead in PATTERNS:
+                text = pattern.sub(instead, text)
         return text
 
     def redact_value(self, value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The running gateway: its API on a port and on the control socket, its worker beside it or in children."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,6 +44,7 @@ async def serve(
         listening(app),
     ):
         log.info(f"✅ Passerelle listens on http://{settings.host}:{settings.port}", provider=settings.provider_name)
+        _calm_collector()
         ready()
         await stop.wait()
         log.info("🔄 Stopping")
@@ -108,6 +110,15 @@ def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, 
     if count:
         return Children(["worker"], count=count).run()
     return app.worker.run() if worker_here else None
+
+
+def _calm_collector() -> None:
+    """What is here now stays; and thousands of open requests are no garbage to look for at every turn.
+
+    Measured: with Python's own 700 objects a turn, a third of the time of 6,000 requests at once went to the collector.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @asynccontextmanager

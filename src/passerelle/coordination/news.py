@@ -45,11 +45,12 @@ class News(Generic[T]):
                 del self._followers[row_id]
                 self._last.pop(row_id, None)
 
-    async def until(self, row_id: str, now: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
-        """The first state of the row that is `wanted`, beginning with what `now` reads; waits for it.
+    @contextlib.contextmanager
+    def first(self, row_id: str, wanted: Callable[[T], bool]) -> Iterator[asyncio.Future[T]]:
+        """The first `wanted` state of the row that is heard of inside the block.
 
-        Raises:
-            TimeoutError: the process stops.
+        What is there already must be read inside the block too. Awaiting it raises ``TimeoutError`` when the process
+        stops.
         """
         found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -62,8 +63,8 @@ class News(Generic[T]):
                 found.set_exception(TimeoutError())
 
         with self.following(row_id, consider), self._waiting(give_up):
-            consider(await now())
-            return await found
+            yield found
+        found.cancel()
 
     async def states(self, row_id: str, now: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
         """What `now` reads, then every later state of the row, until the process stops."""

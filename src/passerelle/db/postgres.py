@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from passerelle.db.link import DbLink
-from passerelle.db.text import for_postgres
+from passerelle.db.text import for_postgres, postgres_values
 from passerelle.db.units import DatabaseAway, Row, StorageFull, Unit, UnitMisuse
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ class PostgresTx:
 
     async def sql(self, text: str, /, **params: object) -> list[Row]:
         """See `Tx.sql`."""
-        text, names = for_postgres(text)
-        result = await self._connection.exec_driver_sql(text, tuple(params[name] for name in names))
+        text, names, as_json = for_postgres(text)
+        result = await self._connection.exec_driver_sql(text, postgres_values(names, as_json, params))
         return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
     async def many(self, text: str, rows: Sequence[Mapping[str, object]], /) -> None:
         """See `Tx.many`."""
-        text, names = for_postgres(text)
+        text, names, as_json = for_postgres(text)
         if rows:
-            await self._connection.exec_driver_sql(text, [tuple(row[name] for name in names) for row in rows])
+            await self._connection.exec_driver_sql(text, [postgres_values(names, as_json, row) for row in rows])
 
     async def run_sync(self, call: "Callable[[Connection], T]", /) -> T:
         """See `Tx.run_sync`."""

@@ -63,8 +63,8 @@ class SqliteTx:
 
     async def sql(self, text: str, /, **params: object) -> list[Row]:
         """See `Tx.sql`."""
-        text, lists = for_sqlite(text)
-        cursor = self.connection.execute(text, sqlite_values(lists, params))
+        text, as_json = for_sqlite(text)
+        cursor = self.connection.execute(text, sqlite_values(as_json, params))
         if cursor.description is None:
             return []
         names = [column[0] for column in cursor.description]
@@ -72,8 +72,8 @@ class SqliteTx:
 
     async def many(self, text: str, rows: Sequence[Mapping[str, object]], /) -> None:
         """See `Tx.many`."""
-        text, lists = for_sqlite(text)
-        self.connection.executemany(text, (sqlite_values(lists, row) for row in rows))
+        text, as_json = for_sqlite(text)
+        self.connection.executemany(text, (sqlite_values(as_json, row) for row in rows))
 
     async def run_sync(self, call: "Callable[[Connection], T]", /) -> T:
         """See `Tx.run_sync`."""

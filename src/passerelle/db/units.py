@@ -48,8 +48,8 @@ class Tx(Protocol):
     async def sql(self, text: str, /, **params: object) -> list[Row]:
         """Run one textual statement, the hot path; rows when it returns some.
 
-        `text` is the SQL that SQLite and PostgreSQL share, with ``:name`` parameters; ``= ANY(:names)`` takes a list.
-        ``:db_now`` needs no value: it is the database's own clock in microseconds.
+        `text` is the SQL that SQLite and PostgreSQL share, with the parameters that `db.text` explains. ``:db_now``
+        needs no value: it is the database's own clock in microseconds.
         """
         ...
 

@@ -82,7 +82,7 @@ class PairingJobs:
             await database.run(partial(self._queue.reclaim, lapsed_us=LAPSED_US))
         for attempt in await database.read(partial(self._queue.overdue, now=now)):
             ended = attempt.expired() if attempt.expires_at <= now else attempt.failed(INTERRUPTED)
-            if await database.run(partial(self._tools.book.save, attempt=ended)):
+            if await database.run(partial(self._tools.book.save, attempts=[ended])):
                 self._tools.news.tell(ended.id, ended)
                 await self._tools.pairing.release(ended)
 
@@ -133,6 +133,6 @@ class PairingJobs:
                 raise
         except Exception:
             log.exception("❌ Pairing attempt broke", attempt=run.attempt.id)
-            await self._tools.write(partial(self._tools.book.save, attempt=run.attempt.failed("internal_error")))
+            await self._tools.save(run.attempt.failed("internal_error"))
         finally:
             run.answered.set()

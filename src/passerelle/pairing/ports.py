@@ -5,13 +5,14 @@ from typing import Protocol
 
 from passerelle.db import Tx
 from passerelle.pairing.model import Attempt
+from passerelle.sessions.ports import Number
 
 
 class AttemptBook(Protocol):
     """The attempts of every client. Open attempts are unique per client and user, and per client and number."""
 
-    async def insert(self, tx: Tx, attempt: Attempt, *, head_start_us: int) -> bool:
-        """Write `attempt` down unless an open one stands in its way; pollers leave it alone for `head_start_us`."""
+    async def insert(self, tx: Tx, attempts: list[Attempt], *, head_start_us: int) -> set[str]:
+        """Write down those that no open attempt stands in the way of; pollers leave them alone for `head_start_us`."""
         ...
 
     async def open_for(self, tx: Tx, *, client_id: str, user_id: str, phone_number: str) -> Attempt | None:
@@ -26,8 +27,8 @@ class AttemptBook(Protocol):
         """These attempts, by id, as far as they exist."""
         ...
 
-    async def save(self, tx: Tx, attempt: Attempt, *, worker_id: str | None = None) -> bool:
-        """Save `attempt` if its row is still open (and still claimed by `worker_id`, when given); whether it was."""
+    async def save(self, tx: Tx, attempts: list[Attempt], *, worker_id: str | None = None) -> set[str]:
+        """Save those whose row is still open (and still claimed by `worker_id`, when given); which they were."""
         ...
 
 
@@ -58,10 +59,10 @@ class AttemptQueue(Protocol):
 class CooldownBook(Protocol):
     """Numbers that WhatsApp refuses codes for, and until when."""
 
-    async def until(self, tx: Tx, *, client_id: str, phone_number: str) -> datetime | None:
-        """Until when no code may be asked for."""
+    async def until(self, tx: Tx, numbers: list[Number]) -> dict[Number, datetime]:
+        """Until when no code may be asked for, for those that were refused before."""
         ...
 
-    async def extend(self, tx: Tx, *, client_id: str, phone_number: str, now: datetime) -> datetime:
+    async def extend(self, tx: Tx, number: Number, *, now: datetime) -> datetime:
         """Refused again: twice as long as the last time (from 15 minutes, at most 24 hours); until when."""
         ...

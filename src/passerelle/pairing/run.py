@@ -1,11 +1,11 @@
 """One attempt, from its claim to its end: connect, ask for a code, wait for somebody to type it."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import structlog
@@ -13,11 +13,13 @@ import structlog
 from passerelle.clock import Clock
 from passerelle.coordination.news import News
 from passerelle.db import Database, DatabaseAway, Tx, Unit
+from passerelle.db.coalesce import Coalesced
 from passerelle.errors import PasserelleError
 from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, Status
 from passerelle.pairing.ports import AttemptBook, CooldownBook
 from passerelle.pairing.service import Pairing
 from passerelle.sessions.model import Session, SessionState
+from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
 from passerelle.whatsapp.faults import DeviceRemoved, PairingTimedOut, ProviderRateLimited, ProviderUnavailable
 from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut
@@ -33,7 +35,7 @@ class RowLostError(Exception):
     """The row is not ours any more: given up by its user, or taken by another worker while we were paused."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tools:
     """What every run works with."""
 
@@ -52,11 +54,27 @@ class Tools:
 
     async def write(self, unit: Unit[T]) -> T:
         """Run `unit`, conditional as all of ours are, until the database takes it: an outcome waits in memory."""
-        while True:
-            try:
-                return await self.database.run(unit)
-            except DatabaseAway:
-                await asyncio.sleep(DATABASE_RETRY_S)
+        return await _persist(partial(self.database.run, unit))
+
+    async def save(self, attempt: Attempt) -> bool:
+        """Save `attempt`, together with those of other runs; whether its row was still ours."""
+        return await _persist(partial(self._saves, attempt))
+
+    @cached_property
+    def _saves(self) -> Coalesced[Attempt, bool]:
+        return Coalesced(self.database, self._save_all)
+
+    async def _save_all(self, tx: Tx, attempts: list[Attempt]) -> list[bool]:
+        saved = await self.book.save(tx, attempts, worker_id=self.worker_id)
+        return [attempt.id in saved for attempt in attempts]
+
+
+async def _persist(write: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await write()
+        except DatabaseAway:
+            await asyncio.sleep(DATABASE_RETRY_S)
 
 
 class AttemptRun:
@@ -171,7 +189,7 @@ class AttemptRun:
 
     async def _save(self, attempt: Attempt) -> None:
         tools = self._tools
-        if not await tools.write(partial(tools.book.save, attempt=attempt, worker_id=tools.worker_id)):
+        if not await tools.save(attempt):
             raise RowLostError
         self.attempt = attempt
         tools.news.tell(attempt.id, attempt)
@@ -180,9 +198,8 @@ class AttemptRun:
         retry_after = fault.retry_after
         if isinstance(fault, ProviderRateLimited):
             tools, now = self._tools, self._tools.clock.now()
-            client_id, number = self.attempt.client_id, self.attempt.phone_number
-            extend = partial(tools.cooldowns.extend, client_id=client_id, phone_number=number, now=now)
-            retry_after = await tools.write(extend) - now
+            number = Number(self.attempt.client_id, self.attempt.phone_number)
+            retry_after = await tools.write(partial(tools.cooldowns.extend, number=number, now=now)) - now
         return self.attempt.failed(fault.code, retry_after=retry_after)
 
     async def _settle(self, ended: Attempt) -> None:
@@ -201,7 +218,7 @@ class AttemptRun:
         await tools.pairing.release(ended)
 
     async def _write_end(self, tx: Tx, *, ended: Attempt) -> bool:
-        if not await self._tools.book.save(tx, ended, worker_id=self._tools.worker_id):
+        if not await self._tools.book.save(tx, [ended], worker_id=self._tools.worker_id):
             return False
         if ended.status is Status.LINKED:
             await self._tools.sessions.linked(tx, self._session(ended))

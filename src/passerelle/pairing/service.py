@@ -12,6 +12,7 @@ from passerelle.clock import Clock
 from passerelle.coordination.news import News
 from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
 from passerelle.db import Database, Tx
+from passerelle.db.coalesce import Coalesced
 from passerelle.errors import Rejected, Unavailable
 from passerelle.pairing.model import (
     Attempt,
@@ -22,6 +23,7 @@ from passerelle.pairing.model import (
     read_phone_number,
 )
 from passerelle.pairing.ports import AttemptBook, CooldownBook
+from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
 from passerelle.whatsapp.faults import AlreadyLinked, ProviderRateLimited
 
@@ -59,6 +61,7 @@ class Pairing:
         self._clock = clock
         self._lock_ttl = lock_ttl
         self._attempt_life = attempt_life
+        self._insert = Coalesced(database, self._insert_unhindered)
 
     async def request(
         self,
@@ -68,10 +71,12 @@ class Pairing:
         phone_number: str,
         force: bool = False,
         idempotency_key: str | None = None,
+        wait: timedelta = timedelta(0),
     ) -> Attempt:
-        """Write an attempt down and tell the workers; with the key of an earlier request, that one's attempt.
+        """Write an attempt down, tell the workers, and wait up to `wait` of real time for its code or its end.
 
-        `force` gives up the user's own open attempt first, and links a number that is linked already again.
+        `force` gives up the user's own open attempt first, and links a number that is linked already again. With the
+        key of an earlier request, that one's attempt comes back.
 
         Raises:
             InvalidPhone, InvalidUser: what was sent cannot be linked.
@@ -83,13 +88,21 @@ class Pairing:
         if not 1 <= len(user_id) <= USER_ID_LIMIT:
             raise InvalidUser
         attempt = self._new(caller, user_id, read_phone_number(phone_number), idempotency_key)
-        mine, given_up = await self._database.run(partial(self._write_down, attempt=attempt, force=force))
-        if given_up is not None:
-            await self._gone(given_up)
-        if mine.id == attempt.id:
+        with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
+            mine, given_up = attempt, None
+            if not await self._insert(attempt):
+                mine, given_up = await self._database.run(partial(self._write_down, attempt=attempt, force=force))
+            if given_up is not None:
+                await self._gone(given_up)
+            if mine.id != attempt.id:
+                return await self.wait_for_answer(caller, mine.id, limit=wait)
             await self._lock(attempt)
             await self._announcer.announce(Job(id=attempt.id, key=f"{attempt.client_id}:{attempt.user_id}"))
-        return mine
+            try:
+                async with asyncio.timeout(wait.total_seconds()):
+                    return await answer
+            except TimeoutError:
+                return await self.get(caller, attempt.id)
 
     async def get(self, caller: Caller, attempt_id: str) -> Attempt:
         """The attempt as it stands.
@@ -105,12 +118,15 @@ class Pairing:
 
     async def wait_for_answer(self, caller: Caller, attempt_id: str, *, limit: timedelta) -> Attempt:
         """The attempt once it has a code or has ended, or as it stands after `limit` of real time."""
-        read = partial(self.get, caller, attempt_id)
-        try:
-            async with asyncio.timeout(limit.total_seconds()):
-                return await self._news.until(attempt_id, read, lambda attempt: attempt.answered)
-        except TimeoutError:
-            return await read()
+        with self._news.first(attempt_id, lambda row: row.answered) as answer:
+            attempt = await self.get(caller, attempt_id)
+            if attempt.answered:
+                return attempt
+            try:
+                async with asyncio.timeout(limit.total_seconds()):
+                    return await answer
+            except TimeoutError:
+                return await self.get(caller, attempt_id)
 
     async def follow(self, caller: Caller, attempt_id: str) -> AsyncIterator[Attempt]:
         """The attempt as it stands, then each later state, until it has ended."""
@@ -127,7 +143,7 @@ class Pairing:
             AttemptEnded: it has ended by itself before.
         """
         cancelled = (await self.get(caller, attempt_id)).cancelled()
-        if not await self._database.run(partial(self._book.save, attempt=cancelled)):
+        if not await self._database.run(partial(self._book.save, attempts=[cancelled])):
             return (await self.get(caller, attempt_id)).cancelled()
         await self._gone(cancelled)
         return cancelled
@@ -142,16 +158,28 @@ class Pairing:
 
     def _new(self, caller: Caller, user_id: str, phone_number: str, idempotency_key: str | None) -> Attempt:
         now = self._clock.now()
+        attempt_id = self._clock.new_id("pair")
         return Attempt(
-            id=self._clock.new_id("pair"),
+            id=attempt_id,
             client_id=caller.client_id,
             user_id=user_id,
             phone_number=phone_number,
-            session_id=self._clock.new_id("sess"),
+            session_id=attempt_id.replace("pair", "sess", 1),
             created_at=now,
             expires_at=now + self._attempt_life,
             idempotency_key=idempotency_key,
         )
+
+    async def _insert_unhindered(self, tx: Tx, attempts: list[Attempt]) -> list[bool]:
+        """The usual case, for many at once: which attempts met nothing that needs a closer look, and are written."""
+        numbers = [_number(attempt) for attempt in attempts]
+        hindered = {*await self._sessions.taken(tx, numbers), *await self._cooldowns.until(tx, numbers)}
+        free = [one for one, number in zip(attempts, numbers, strict=True) if number not in hindered]
+        written = await self._book.insert(tx, free, head_start_us=self._head_start_us())
+        return [attempt.id in written for attempt in attempts]
+
+    def _head_start_us(self) -> int:
+        return HEAD_START_US if self._announcer.is_heard else 0
 
     async def _write_down(self, tx: Tx, *, attempt: Attempt, force: bool) -> tuple[Attempt, Attempt | None]:
         """The attempt that answers the request, and the one that was given up for it."""
@@ -160,16 +188,15 @@ class Pairing:
             return earlier, None
         await self._refuse(tx, attempt, force=force)
         given_up = None
-        head_start_us = HEAD_START_US if self._announcer.is_heard else 0
         for _ in range(INSERT_TRIES):
-            if await self._book.insert(tx, attempt, head_start_us=head_start_us):
+            if await self._book.insert(tx, [attempt], head_start_us=self._head_start_us()):
                 return attempt, given_up
             standing = await self._book.open_for(
                 tx, client_id=attempt.client_id, user_id=attempt.user_id, phone_number=attempt.phone_number
             )
             if standing is not None:
                 given_up = self._out_of_the_way(standing, attempt, force=force)
-                await self._book.save(tx, given_up)
+                await self._book.save(tx, [given_up])
         raise PairingInProgress(retry_after=timedelta(seconds=1))
 
     def _out_of_the_way(self, standing: Attempt, attempt: Attempt, *, force: bool) -> Attempt:
@@ -194,13 +221,13 @@ class Pairing:
         return earlier
 
     async def _refuse(self, tx: Tx, attempt: Attempt, *, force: bool) -> None:
-        number = {"client_id": attempt.client_id, "phone_number": attempt.phone_number}
-        session_id = await self._sessions.taken_by(tx, **number)
+        number, now = _number(attempt), self._clock.now()
+        session_id = (await self._sessions.taken(tx, [number])).get(number)
         if session_id is not None and not force:
             raise AlreadyLinked(session_id=session_id)
-        until = await self._cooldowns.until(tx, **number)
-        if until is not None and until > self._clock.now():
-            raise ProviderRateLimited(retry_after=until - self._clock.now())
+        until = (await self._cooldowns.until(tx, [number])).get(number, now)
+        if until > now:
+            raise ProviderRateLimited(retry_after=until - now)
 
     async def _lock(self, attempt: Attempt) -> None:
         """Mirror the row in Redis. The row is ours, so a lock that another attempt left there is stale: taken over."""
@@ -216,6 +243,10 @@ class Pairing:
     async def _gone(self, attempt: Attempt) -> None:
         self._news.tell(attempt.id, attempt)
         await self.release(attempt)
+
+
+def _number(attempt: Attempt) -> Number:
+    return Number(attempt.client_id, attempt.phone_number)
 
 
 def _lock_key(attempt: Attempt) -> LockKey:

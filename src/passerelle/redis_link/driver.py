@@ -1,5 +1,6 @@
 """The Redis driver, built so that its numbers are ours, and its errors told in our words."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -54,11 +55,15 @@ class Driver:
         Raises:
             Faulted: the driver failed.
         """
+        cancelled_before = _cancellations()
         try:
-            return await command(client)
+            answer = await command(client)
         except (RedisError, OSError) as error:
+            _heed_cancellation(cancelled_before)
             # Without the chain: the driver's own text may quote an AUTH command.
             raise Faulted(classify(error, self._redactor)) from None
+        _heed_cancellation(cancelled_before)
+        return answer
 
     def queue_client(self, *, blocking: bool) -> Redis:
         """A client for the job queue, to be closed by who asked.
@@ -114,6 +119,20 @@ def _retry(retries: int) -> Retry:
 
 def _may_heal(error: Exception) -> bool:
     return classify(error, Redactor()).heals
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _heed_cancellation(before: int) -> None:
+    """The driver sends with `asyncio.wait_for`, which swallows a cancellation that comes as it ends (Python 3.11).
+
+    Without this a task is now and then impossible to cancel: `close` would wait for ever for the watch.
+    """
+    if _cancellations() > before:
+        raise asyncio.CancelledError
 
 
 async def _hang_up(client: Redis) -> None:

@@ -1,6 +1,6 @@
 """The routes of linked phones."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from passerelle.sessions.model import Session
 from passerelle.sessions.service import Sessions, SessionsReading
 
 
-def routes(sessions: Sessions, caller: Callable[..., Caller]) -> APIRouter:
+def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
     """``/api/whatsapp/sessions``; `caller` tells who asks."""
     router = APIRouter(prefix="/api/whatsapp/sessions", tags=["sessions"])
     asking = Annotated[Caller, Depends(caller)]
@@ -19,7 +19,7 @@ def routes(sessions: Sessions, caller: Callable[..., Caller]) -> APIRouter:
     @router.get("")
     async def list_sessions(who: asking) -> dict[str, Any]:
         """Every linked phone, and where that is known from."""
-        reading = await sessions.list(who)
+        reading = await sessions.read_all(who)
         items = [_shown(session, reading) for session in reading.sessions]
         return {"items": items, "next_cursor": None, "source": reading.source, "as_of": _rfc(reading.as_of)}
 

@@ -1,18 +1,25 @@
 """Which number is linked: a row per number, so that SQL decides."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from passerelle.db import Tx
+
+
+class Number(NamedTuple):
+    """A phone number (E.164) as one client sees it."""
+
+    client_id: str
+    phone_number: str
 
 
 class PhoneBook(Protocol):
     """The linked numbers of every client; one session per number and client."""
 
-    async def session_of(self, tx: Tx, *, client_id: str, phone_number: str) -> str | None:
-        """The id of the session the number is linked with."""
+    async def sessions_of(self, tx: Tx, numbers: list[Number]) -> dict[Number, str]:
+        """The ids of the sessions that these numbers are linked with, for those that are."""
         ...
 
-    async def put(self, tx: Tx, *, client_id: str, phone_number: str, session_id: str, user_id: str) -> None:
+    async def put(self, tx: Tx, number: Number, *, session_id: str, user_id: str) -> None:
         """The number is linked with this session now, whatever it was linked with before."""
         ...
 

@@ -10,7 +10,7 @@ from passerelle.db import Database, Tx
 from passerelle.records.model import CollectionKey, Fact, Source
 from passerelle.records.service import Records
 from passerelle.sessions.model import COLLECTION, Session, SessionState, UnknownSession, from_document
-from passerelle.sessions.ports import PhoneBook
+from passerelle.sessions.ports import Number, PhoneBook
 from passerelle.whatsapp.ports import Linker
 
 
@@ -36,7 +36,7 @@ class Sessions:
         self._database = database
         self._clock = clock
 
-    async def list(self, caller: Caller) -> SessionsReading:
+    async def read_all(self, caller: Caller) -> SessionsReading:
         """Every session of the caller's client, oldest first."""
         reading = await self._records.read(_key(caller.client_id))
         found = [from_document(caller.client_id, r.id, r.data) for r in reading.records.values()]
@@ -50,7 +50,7 @@ class Sessions:
         Raises:
             UnknownSession: none of this client's has that id.
         """
-        reading = await self.list(caller)
+        reading = await self.read_all(caller)
         for session in reading.sessions:
             if session.id == session_id:
                 return session, reading
@@ -67,23 +67,18 @@ class Sessions:
         self._records.wake()
         await self._linker.unlink(device=session.device)
 
-    async def taken_by(self, tx: Tx, *, client_id: str, phone_number: str) -> str | None:
-        """The session that the number is linked with, inside somebody's unit."""
-        return await self._phones.session_of(tx, client_id=client_id, phone_number=phone_number)
+    async def taken(self, tx: Tx, numbers: list[Number]) -> dict[Number, str]:
+        """The sessions that these numbers are linked with, inside somebody's unit."""
+        return await self._phones.sessions_of(tx, numbers)
 
     async def linked(self, tx: Tx, session: Session) -> None:
         """A phone was linked: the number is taken and its session connected; call `wake` after the commit."""
-        before = await self.taken_by(tx, client_id=session.client_id, phone_number=session.phone_number)
+        number = Number(session.client_id, session.phone_number)
+        before = (await self.taken(tx, [number])).get(number)
         if before is not None and before != session.id:
             ended = {"state": SessionState.LOGGED_OUT.value, "state_reason": "linked_again"}
             await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before, patch=ended))
-        await self._phones.put(
-            tx,
-            client_id=session.client_id,
-            phone_number=session.phone_number,
-            session_id=session.id,
-            user_id=session.user_id,
-        )
+        await self._phones.put(tx, number, session_id=session.id, user_id=session.user_id)
         await self._add(tx, session)
 
     async def logged_out(self, tx: Tx, *, session: Session, reason: str) -> None:

@@ -29,8 +29,22 @@ def to_attempt(row: Row) -> Attempt:
     )
 
 
-def to_columns(attempt: Attempt) -> dict[str, object]:
-    """What of an attempt changes during its life, as parameters."""
+def to_new_row(attempt: Attempt) -> dict[str, object]:
+    """What of an attempt never changes."""
+    return {
+        "id": attempt.id,
+        "client_id": attempt.client_id,
+        "user_id": attempt.user_id,
+        "phone_number": attempt.phone_number,
+        "session_id": attempt.session_id,
+        "idempotency_key": attempt.idempotency_key,
+        "created_us": to_us(attempt.created_at),
+        "expires_us": to_us(attempt.expires_at),
+    }
+
+
+def to_changes(attempt: Attempt) -> dict[str, object]:
+    """What of an attempt changes during its life."""
     return {
         "id": attempt.id,
         "status": attempt.status.value,

@@ -4,22 +4,28 @@ from datetime import datetime, timedelta
 
 from passerelle.db import Row, Tx
 from passerelle.db.units import from_us, to_us
-from passerelle.pairing.adapters.rows import to_attempt, to_columns
+from passerelle.pairing.adapters.rows import to_attempt, to_changes, to_new_row
 from passerelle.pairing.model import CLAIMS_PER_ATTEMPT, FIRST_COOL_DOWN, LONGEST_COOL_DOWN, Attempt
+from passerelle.sessions.ports import Number
 
 _INSERT = """
 INSERT INTO pairing_attempts (id, client_id, user_id, phone_number, session_id, status, idempotency_key,
     created_us, expires_us, due_us, updated_us)
-VALUES (:id, :client_id, :user_id, :phone_number, :session_id, 'queued', :idempotency_key,
-    :created_us, :expires_us, :db_now + CAST(:head_start_us AS BIGINT), :db_now)
-ON CONFLICT DO NOTHING RETURNING id
+SELECT new.id, new.client_id, new.user_id, new.phone_number, new.session_id, 'queued', new.idempotency_key,
+    new.created_us, new.expires_us, :db_now + CAST(:head_start_us AS BIGINT), :db_now
+FROM EACH(:attempts AS (id TEXT, client_id TEXT, user_id TEXT, phone_number TEXT, session_id TEXT,
+    idempotency_key TEXT, created_us BIGINT, expires_us BIGINT)) AS new
+WHERE TRUE ON CONFLICT DO NOTHING RETURNING id
 """
 _SAVE = """
-UPDATE pairing_attempts SET status = :status, code = :code, code_expires_us = :code_expires_us,
-    codes_issued = :codes_issued, device = :device, reason = :reason, retry_after_s = :retry_after_s,
-    updated_us = :db_now, ended_us = CASE WHEN CAST(:ended AS BIGINT) = 1 THEN :db_now END
-WHERE id = :id AND ended_us IS NULL AND (CAST(:worker_id AS TEXT) IS NULL OR worker_id = :worker_id)
-RETURNING id
+UPDATE pairing_attempts SET status = new.status, code = new.code, code_expires_us = new.code_expires_us,
+    codes_issued = new.codes_issued, device = new.device, reason = new.reason, retry_after_s = new.retry_after_s,
+    updated_us = :db_now, ended_us = CASE WHEN new.ended = 1 THEN :db_now END
+FROM EACH(:attempts AS (id TEXT, status TEXT, code TEXT, code_expires_us BIGINT, codes_issued BIGINT, device TEXT,
+    reason TEXT, retry_after_s BIGINT, ended BIGINT)) AS new
+WHERE pairing_attempts.id = new.id AND ended_us IS NULL
+    AND (CAST(:worker_id AS TEXT) IS NULL OR worker_id = CAST(:worker_id AS TEXT))
+RETURNING pairing_attempts.id
 """
 _CLAIM = """
 UPDATE pairing_attempts SET status = 'connecting', worker_id = :worker_id, claims = claims + 1, updated_us = :db_now
@@ -42,21 +48,10 @@ worker_id NOT IN (SELECT id FROM workers WHERE heartbeat_us > :db_now - CAST(:la
 class SqlAttemptBook:
     """See `AttemptBook`."""
 
-    async def insert(self, tx: Tx, attempt: Attempt, *, head_start_us: int) -> bool:
+    async def insert(self, tx: Tx, attempts: list[Attempt], *, head_start_us: int) -> set[str]:
         """See `AttemptBook.insert`."""
-        rows = await tx.sql(
-            _INSERT,
-            id=attempt.id,
-            client_id=attempt.client_id,
-            user_id=attempt.user_id,
-            phone_number=attempt.phone_number,
-            session_id=attempt.session_id,
-            idempotency_key=attempt.idempotency_key,
-            created_us=to_us(attempt.created_at),
-            expires_us=to_us(attempt.expires_at),
-            head_start_us=head_start_us,
-        )
-        return bool(rows)
+        rows = await tx.sql(_INSERT, attempts=[to_new_row(one) for one in attempts], head_start_us=head_start_us)
+        return {row["id"] for row in rows}
 
     async def open_for(self, tx: Tx, *, client_id: str, user_id: str, phone_number: str) -> Attempt | None:
         """See `AttemptBook.open_for`; the user's own comes first."""
@@ -84,9 +79,10 @@ class SqlAttemptBook:
         rows = await tx.sql("SELECT * FROM pairing_attempts WHERE id = ANY(:ids)", ids=attempt_ids)
         return {row["id"]: to_attempt(row) for row in rows}
 
-    async def save(self, tx: Tx, attempt: Attempt, *, worker_id: str | None = None) -> bool:
+    async def save(self, tx: Tx, attempts: list[Attempt], *, worker_id: str | None = None) -> set[str]:
         """See `AttemptBook.save`."""
-        return bool(await tx.sql(_SAVE, **to_columns(attempt), worker_id=worker_id))
+        rows = await tx.sql(_SAVE, attempts=[to_changes(one) for one in attempts], worker_id=worker_id)
+        return {row["id"] for row in rows}
 
 
 class SqlAttemptQueue:
@@ -127,24 +123,24 @@ class SqlAttemptQueue:
 class SqlCooldownBook:
     """See `CooldownBook`."""
 
-    async def until(self, tx: Tx, *, client_id: str, phone_number: str) -> datetime | None:
+    async def until(self, tx: Tx, numbers: list[Number]) -> dict[Number, datetime]:
         """See `CooldownBook.until`."""
         rows = await tx.sql(
-            "SELECT until_us FROM pairing_cooldowns WHERE client_id = :client_id AND phone_number = :phone_number",
-            client_id=client_id,
-            phone_number=phone_number,
+            "SELECT refused.client_id, refused.phone_number, until_us FROM pairing_cooldowns AS refused"
+            " JOIN EACH(:numbers AS (client_id TEXT, phone_number TEXT)) AS wanted"
+            " ON refused.client_id = wanted.client_id AND refused.phone_number = wanted.phone_number",
+            numbers=[number._asdict() for number in numbers],
         )
-        return from_us(rows[0]["until_us"]) if rows else None
+        return {Number(row["client_id"], row["phone_number"]): from_us(row["until_us"]) for row in rows}
 
-    async def extend(self, tx: Tx, *, client_id: str, phone_number: str, now: datetime) -> datetime:
+    async def extend(self, tx: Tx, number: Number, *, now: datetime) -> datetime:
         """See `CooldownBook.extend`."""
         rows = await tx.sql(
             "INSERT INTO pairing_cooldowns (client_id, phone_number, until_us, step_s)"
             " VALUES (:client_id, :phone_number, 0, :first_s) ON CONFLICT (client_id, phone_number)"
             " DO UPDATE SET step_s = CASE WHEN pairing_cooldowns.step_s * 2 > :longest_s THEN :longest_s"
             " ELSE pairing_cooldowns.step_s * 2 END RETURNING step_s",
-            client_id=client_id,
-            phone_number=phone_number,
+            **number._asdict(),
             first_s=FIRST_COOL_DOWN // timedelta(seconds=1),
             longest_s=LONGEST_COOL_DOWN // timedelta(seconds=1),
         )
@@ -153,8 +149,7 @@ class SqlCooldownBook:
             "UPDATE pairing_cooldowns SET until_us = :until_us"
             " WHERE client_id = :client_id AND phone_number = :phone_number",
             until_us=to_us(until),
-            client_id=client_id,
-            phone_number=phone_number,
+            **number._asdict(),
         )
         return until
 
