@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,12 +66,20 @@ def app_of(*routers: APIRouter) -> FastAPI:
     return app
 
 
+class Server(uvicorn.Server):
+    """One of several in this process: Ctrl-C belongs to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @asynccontextmanager
 async def serving(app: ASGIApp, socket: Path | None) -> AsyncIterator[str]:
     """A real server of `app` at `socket`, else at a free port."""
     uds = None if socket is None else str(socket)
     config = uvicorn.Config(app, uds=uds, port=0, log_level="critical", lifespan="off", ws="none", loop="none")
-    server = uvicorn.Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
     try:

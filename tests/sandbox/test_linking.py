@@ -271,7 +271,7 @@ async def test_reset_forgets_everything(world: World, linker: Linker) -> None:
     code = await linking.request_code()
     world.advance(timedelta(seconds=5))
     world.reset()
-    assert await linking.next_event() == ConnectionLost(reason="reset")
+    assert await asyncio.wait_for(linking.next_event(), 5) == ConnectionLost(reason="reset")
     assert world.phones() == []
     assert world.clock.offset == timedelta(0)
     with pytest.raises(CodeNotValid):

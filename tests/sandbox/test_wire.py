@@ -28,7 +28,7 @@ from passerelle.sandbox.remote_linker import RemoteLinker
 from passerelle.sandbox.routes import proxy_routes
 from passerelle.sandbox.world import World
 from passerelle.whatsapp.faults import FAULTS, ProviderRateLimited, ProviderUnavailable
-from passerelle.whatsapp.model import ConnectionLost
+from passerelle.whatsapp.model import CodeTyped, ConnectionLost
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z3")]
 
@@ -109,6 +109,26 @@ async def test_a_server_that_dies_loses_its_linkings(tmp_path: Path) -> None:
         waiting = asyncio.ensure_future(linking.next_event())
         asked.set()
         assert isinstance(await asyncio.wait_for(waiting, 5), ConnectionLost)
+
+
+async def test_half_a_line_is_kept_when_waiting_for_the_rest_was_given_up(tmp_path: Path) -> None:
+    given_up = asyncio.Event()
+
+    async def stutter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(b'HTTP/1.1 200 OK\r\n\r\n{"id": "it"}\n{"event":"code')
+        await given_up.wait()
+        writer.write(b'_typed"}\n')
+        writer.close()
+
+    server = await asyncio.start_unix_server(stutter, tmp_path / "half.sock")
+    async with server, Remote(f"unix://{tmp_path / 'half.sock'}") as remote:
+        linking = await RemoteLinker(remote).connect(session_id="s", phone_number=NUMBER)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(linking.next_event(), 0.05)
+        given_up.set()
+        assert await asyncio.wait_for(linking.next_event(), 5) == CodeTyped()
+        assert isinstance(await asyncio.wait_for(linking.next_event(), 5), ConnectionLost)
 
 
 async def test_no_server_means_that_whatsapp_is_away(tmp_path: Path) -> None:

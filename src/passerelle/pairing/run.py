@@ -11,9 +11,9 @@ from typing import TypeVar
 import structlog
 
 from passerelle.clock import Clock
+from passerelle.coalesce import Coalesced
 from passerelle.coordination.news import News
 from passerelle.db import Database, DatabaseAway, Tx, Unit
-from passerelle.db.coalesce import Coalesced
 from passerelle.errors import PasserelleError
 from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, Status
 from passerelle.pairing.ports import AttemptBook, CooldownBook
@@ -62,10 +62,10 @@ class Tools:
 
     @cached_property
     def _saves(self) -> Coalesced[Attempt, bool]:
-        return Coalesced(self.database, self._save_all)
+        return Coalesced(self._save_together)
 
-    async def _save_all(self, tx: Tx, attempts: list[Attempt]) -> list[bool]:
-        saved = await self.book.save(tx, attempts, worker_id=self.worker_id)
+    async def _save_together(self, attempts: list[Attempt]) -> list[bool]:
+        saved = await self.database.run(partial(self.book.save, attempts=attempts, worker_id=self.worker_id))
         return [attempt.id in saved for attempt in attempts]
 
 

@@ -9,10 +9,10 @@ import structlog
 
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
+from passerelle.coalesce import Coalesced
 from passerelle.coordination.news import News
 from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
 from passerelle.db import Database, Tx
-from passerelle.db.coalesce import Coalesced
 from passerelle.errors import Rejected, Unavailable
 from passerelle.pairing.model import (
     Attempt,
@@ -61,7 +61,7 @@ class Pairing:
         self._clock = clock
         self._lock_ttl = lock_ttl
         self._attempt_life = attempt_life
-        self._insert = Coalesced(database, self._insert_unhindered)
+        self._insert = Coalesced(self._insert_together)
 
     async def request(
         self,
@@ -169,6 +169,9 @@ class Pairing:
             expires_at=now + self._attempt_life,
             idempotency_key=idempotency_key,
         )
+
+    async def _insert_together(self, attempts: list[Attempt]) -> list[bool]:
+        return await self._database.run(partial(self._insert_unhindered, attempts=attempts))
 
     async def _insert_unhindered(self, tx: Tx, attempts: list[Attempt]) -> list[bool]:
         """The usual case, for many at once: which attempts met nothing that needs a closer look, and are written."""

@@ -1,0 +1,43 @@
+"""Hot verbs, many callers, one trip: what is asked for while one batch is on its way goes with the next."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+BATCH_LIMIT = 500
+
+
+class Coalesced(Generic[Item, Outcome]):
+    """Gathers single calls into batches; each caller gets the outcome of its own item."""
+
+    def __init__(self, together: Callable[[list[Item]], Awaitable[list[Outcome]]], *, limit: int = BATCH_LIMIT) -> None:
+        """`together` does the work of up to `limit` items at once; its outcomes are in their order."""
+        self._together = together
+        self._limit = limit
+        self._waiting: list[tuple[Item, asyncio.Future[Outcome]]] = []
+        self._going: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Outcome:
+        """The outcome of `item`. An error of the batch goes to everybody in it."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, outcome))
+        if self._going is None:
+            self._going = asyncio.create_task(self._go())
+        return await outcome
+
+    async def _go(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            try:
+                outcomes = await self._together([item for item, _ in batch])
+            except Exception as error:
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_, future), outcome in zip(batch, outcomes, strict=True):
+                    if not future.done():
+                        future.set_result(outcome)
+        self._going = None
