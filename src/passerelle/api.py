@@ -4,6 +4,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -14,7 +15,7 @@ from passerelle import __version__, problems
 from passerelle.app import App
 from passerelle.clients.model import Caller
 from passerelle.db import Tx
-from passerelle.errors import Denied, Text
+from passerelle.errors import Denied, NotFound, Text
 from passerelle.pairing import http as pairing_http
 from passerelle.problems import BodyTooLarge
 from passerelle.redis_link import request_budget
@@ -35,11 +36,19 @@ class KeyMissing(Denied):
     hint = Text("Send it as Authorization: Bearer …", "Envoyez-la dans Authorization: Bearer …")
 
 
-def build_api(app: App) -> FastAPI:
-    """The ASGI app over the services of `app`."""
+class NoSuchPath(NotFound):
+    """A path that nothing can be at."""
+
+    code = "not_found"
+    text = Text("There is nothing at this path.", "Il n'y a rien à cette adresse.")
+    hint = Text("See /docs for the routes.", "Voir /docs pour les routes.")
+
+
+def build_api(app: App, *, control: Path | None = None) -> FastAPI:
+    """The ASGI app over the services of `app`; who comes by the socket file `control` needs no key."""
     settings = app.settings
     api = FastAPI(title="Passerelle", version=__version__)
-    caller = _caller(settings.secret("admin_key"))
+    caller = _caller(settings.secret("admin_key"), control)
     api.include_router(pairing_http.routes(app.pairing, caller))
     api.include_router(sessions_http.routes(app.sessions, caller))
     guarded = [Depends(caller)] if settings.env == "production" else []
@@ -52,7 +61,7 @@ def build_api(app: App) -> FastAPI:
 
 def build_world_api(world: World, admin_key: str | None) -> FastAPI:
     """The ASGI app of a simulated WhatsApp for gateways elsewhere; the key, when set, guards all of it."""
-    return world_app(world, guards=[Depends(_caller(admin_key))])
+    return world_app(world, guards=[Depends(_caller(admin_key, None))])
 
 
 def _add_probes(api: FastAPI, app: App) -> None:
@@ -72,12 +81,12 @@ def _add_probes(api: FastAPI, app: App) -> None:
         return {"status": "ok"}
 
 
-def _caller(admin_key: str | None) -> Callable[..., Awaitable[Caller]]:
+def _caller(admin_key: str | None, control: Path | None) -> Callable[..., Awaitable[Caller]]:
     """Who asks: with an admin key its holder, without one (open mode, loopback only) anybody."""
     everybody = Caller(admin=True)
 
     async def caller(request: Request) -> Caller:  # async: a plain function would cost a trip through a thread
-        if admin_key is not None and not _is_local(request) and not _shown(request, admin_key):
+        if admin_key is not None and not _by_control_socket(request, control) and not _shown(request, admin_key):
             raise KeyMissing
         return everybody
 
@@ -90,10 +99,10 @@ def _shown(request: Request, key: str) -> bool:
     return hmac.compare_digest(given.encode(), key.encode())
 
 
-def _is_local(request: Request) -> bool:
-    """The request came by the control socket, which only the owner of the data directory can open."""
+def _by_control_socket(request: Request, control: Path | None) -> bool:
+    """Only the owner of the data directory can open its control socket."""
     server = request.scope.get("server")
-    return server is not None and server[1] is None
+    return control is not None and server is not None and server[0] == str(control)
 
 
 class Gate:
@@ -111,9 +120,9 @@ class Gate:
             return
         request_id = _request_id(Headers(scope=scope))
         body = await _read_body(receive)
-        if body is None:
-            request = Request(scope)
-            answer = problems.problem(BodyTooLarge(), lang=problems.language(request, default=self._lang))
+        if body is None or "\x00" in scope["path"]:  # no text in SQL may hold a NUL
+            refusal = BodyTooLarge() if body is None else NoSuchPath()
+            answer = problems.problem(refusal, lang=problems.language(Request(scope), default=self._lang))
             await answer(scope, receive, send)
             return
         with structlog.contextvars.bound_contextvars(request=request_id), request_budget():

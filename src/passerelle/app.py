@@ -16,6 +16,7 @@ from passerelle.coordination.adapters.redis_locks import RedisLocks
 from passerelle.coordination.adapters.sql_workers import SqlWorkerBook
 from passerelle.coordination.chain import AnnouncerChain
 from passerelle.coordination.news import News
+from passerelle.coordination.ports import QueueWorker, WorkerBook
 from passerelle.db import Database
 from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
@@ -37,7 +38,6 @@ from passerelle.sandbox.host import Sandbox, open_sandbox
 from passerelle.sessions.adapters.sql import SqlPhoneBook
 from passerelle.sessions.service import Sessions
 from passerelle.settings import Settings
-from passerelle.worker import Worker
 
 log = structlog.get_logger()
 
@@ -55,13 +55,16 @@ class App:
     sessions: Sessions
     pairing: Pairing
     news: News[Attempt]
-    worker: Worker
+    worker_id: str
+    workers: WorkerBook
+    jobs: PairingJobs
+    queue: QueueWorker | None
     findings: tuple[Finding, ...]
 
 
 @asynccontextmanager
 async def open_app(settings: Settings, redactor: Redactor) -> AsyncIterator[App]:
-    """Open everything; nothing works on attempts before `App.worker` runs.
+    """Open everything; nothing works on attempts before a `Worker` of it runs.
 
     Raises:
         Misconfigured: a setting is wrong, or another process holds the SQLite file.
@@ -84,6 +87,7 @@ async def open_app(settings: Settings, redactor: Redactor) -> AsyncIterator[App]
         stack.push_async_callback(link.close)
         app = await _compose(stack, settings, database, link, setting, sandbox)
         _report(app.findings)
+        await app.jobs.recover()
         await link.start()
         app.news.start()
         stack.push_async_callback(app.news.close)
@@ -154,13 +158,10 @@ async def _compose(
         sessions=sessions,
         pairing=pairing,
         news=news,
-        worker=Worker(
-            worker_id=worker_id,
-            book=SqlWorkerBook(),
-            database=database,
-            jobs=jobs,
-            queue=BullWorker(link, jobs.handle, job_limit=settings.job_timeout) if setting.configured else None,
-        ),
+        worker_id=worker_id,
+        workers=SqlWorkerBook(),
+        jobs=jobs,
+        queue=BullWorker(link, jobs.handle, job_limit=settings.job_timeout) if setting.configured else None,
         findings=_findings(settings, setting),
     )
 

@@ -92,7 +92,9 @@ def install(app: FastAPI, *, lang: str) -> None:
 
         return handle
 
-    async def handle_http(_request: Request, error: Any) -> JSONResponse:
+    async def handle_http(request: Request, error: Any) -> JSONResponse:
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # how the framework tells that a body is no text at all
+            return problem(NotJson(), lang=language(request, default=lang))
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_")
         return _answer(error.status_code, code, f"{phrase}.", "See /docs for the routes.", {}, error.headers or {})

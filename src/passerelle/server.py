@@ -15,7 +15,9 @@ from passerelle.listening import Listener, tcp_socket, unix_socket
 from passerelle.processes import Children
 from passerelle.redaction import Redactor
 from passerelle.sandbox.host import hold_world
+from passerelle.sandbox.host import serve_world as serve_held_world
 from passerelle.settings import Settings
+from passerelle.worker import Worker
 
 CONTROL_SOCKET = "control.sock"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -57,7 +59,7 @@ async def work(settings: Settings, redactor: Redactor, *, stop: asyncio.Event) -
         Misconfigured: a setting is wrong, or SQL is not shared.
     """
     make_data_dir(settings)
-    async with open_app(settings, redactor) as app, _beside(app.worker.run()):
+    async with open_app(settings, redactor) as app, _beside(Worker(app).run()):
         await stop.wait()
 
 
@@ -70,12 +72,11 @@ async def serve_world(settings: Settings, *, stop: asyncio.Event) -> None:
     _check(settings, 0)
     make_data_dir(settings)
     with hold_world(settings.data_dir, latency=settings.sandbox_latency) as world:
-        listener = Listener(build_world_api(world, settings.secret("admin_key")))
-        task = asyncio.create_task(listener.serve([tcp_socket(settings.host, settings.port)]))
+        if world is None:
+            raise Misconfigured("Another process holds the sandbox's world of this data directory.")
         log.info(f"✅ SANDBOX world on http://{settings.host}:{settings.port}")
-        await stop.wait()
-        listener.should_exit = True
-        await task
+        api = build_world_api(world, settings.secret("admin_key"))
+        await serve_held_world(api, world, tcp_socket(settings.host, settings.port), until=stop.wait())
 
 
 @asynccontextmanager
@@ -84,7 +85,7 @@ async def listening(app: App) -> AsyncIterator[None]:
     settings = app.settings
     control = settings.data_dir / CONTROL_SOCKET
     port = tcp_socket(settings.host, settings.port)
-    listener = Listener(build_api(app))
+    listener = Listener(build_api(app, control=control))
     task = asyncio.create_task(listener.serve([port, unix_socket(control)]))
     try:
         await listener.listens.wait()
@@ -109,7 +110,7 @@ def _check(settings: Settings, workers: int) -> None:
 def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, None] | None:
     if count:
         return Children(["worker"], count=count).run()
-    return app.worker.run() if worker_here else None
+    return Worker(app).run() if worker_here else None
 
 
 def _calm_collector() -> None:

@@ -5,10 +5,8 @@ from functools import partial
 
 import structlog
 
-from passerelle.coordination.ports import QueueWorker, WorkerBook
-from passerelle.db import Database
+from passerelle.app import App
 from passerelle.errors import Unavailable
-from passerelle.pairing.jobs import PairingJobs
 
 HEARTBEAT_EVERY_S = 3.0
 log = structlog.get_logger()
@@ -17,26 +15,17 @@ log = structlog.get_logger()
 class Worker:
     """Runs every feature's jobs under one id, random per start."""
 
-    def __init__(
-        self,
-        *,
-        worker_id: str,
-        book: WorkerBook,
-        database: Database,
-        jobs: PairingJobs,
-        queue: QueueWorker | None,
-    ) -> None:
-        """`queue` hands over announced jobs; it is left out where no Redis is configured."""
-        self._worker_id = worker_id
-        self._book = book
-        self._database = database
-        self._jobs = jobs
-        self._queue = queue
+    def __init__(self, app: App) -> None:
+        """Work with the parts of `app`."""
+        self._worker_id = app.worker_id
+        self._book = app.workers
+        self._database = app.database
+        self._jobs = app.jobs
+        self._queue = app.queue
 
     async def run(self) -> None:
         """Work until cancelled; then give everything back."""
         await self._beat()
-        await self._jobs.recover()
         log.info("✅ [PairingQueue] Worker started", worker=self._worker_id)
         try:
             async with asyncio.TaskGroup() as group:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ async def test_a_failing_unit_in_a_group_takes_nobody_along(database: SqliteData
         await write(tx, 50)
         raise ValueError("mine alone")
 
-    units = [asyncio.ensure_future(database.run(lambda tx, n=n: write(tx, n))) for n in (1, 2)]
+    units = [asyncio.ensure_future(database.run(partial(write, number=n))) for n in (1, 2)]
     failing = asyncio.ensure_future(database.run(fail))
     units.append(asyncio.ensure_future(database.run(lambda tx: write(tx, 3))))
     await asyncio.sleep(0)

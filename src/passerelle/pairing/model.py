@@ -13,6 +13,7 @@ from passerelle.whatsapp.model import PairingCode
 CODES_PER_ATTEMPT = 2  # each code that WhatsApp hands out counts against the number
 CLAIMS_PER_ATTEMPT = 2  # an attempt that killed two workers is not given to a third
 FIRST_COOL_DOWN, LONGEST_COOL_DOWN = timedelta(minutes=15), timedelta(hours=24)  # reference/whatsapp.md §3.6
+NAME_LIMIT = 200
 INTERRUPTED = "interrupted"
 
 
@@ -83,8 +84,21 @@ class InvalidUser(Invalid):
     """A user id that cannot be one."""
 
     code = "invalid_user_id"
-    text = Text("user_id must be 1 to 200 characters.", "user_id doit compter de 1 à 200 caractères.")
+    text = Text(
+        "user_id must be 1 to 200 printable characters.", "user_id doit compter de 1 à 200 caractères imprimables."
+    )
     hint = Text("Use your own id of the user.", "Utilisez votre propre identifiant de l'utilisateur.")
+
+
+class InvalidKey(Invalid):
+    """An Idempotency-Key that cannot be one."""
+
+    code = "invalid_idempotency_key"
+    text = Text(
+        "Idempotency-Key must be 1 to 200 printable characters.",
+        "Idempotency-Key doit compter de 1 à 200 caractères imprimables.",
+    )
+    hint = Text("Use a random one per request.", "Utilisez-en une, aléatoire, par requête.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +175,11 @@ class Attempt:
         if self.ended:
             raise AttemptEnded
         return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be somebody's own name for something: kept in SQL, shown in logs."""
+    return 1 <= len(text) <= NAME_LIMIT and text.isprintable()
 
 
 def read_phone_number(text: str) -> str:

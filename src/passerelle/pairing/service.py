@@ -17,9 +17,11 @@ from passerelle.errors import Rejected, Unavailable
 from passerelle.pairing.model import (
     Attempt,
     IdempotencyConflict,
+    InvalidKey,
     InvalidUser,
     PairingInProgress,
     UnknownAttempt,
+    is_name,
     read_phone_number,
 )
 from passerelle.pairing.ports import AttemptBook, CooldownBook
@@ -29,7 +31,6 @@ from passerelle.whatsapp.faults import AlreadyLinked, ProviderRateLimited
 
 HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
 INSERT_TRIES = 3  # one for each index that an open attempt may stand on, and one to win
-USER_ID_LIMIT = 200
 log = structlog.get_logger()
 
 
@@ -79,14 +80,16 @@ class Pairing:
         key of an earlier request, that one's attempt comes back.
 
         Raises:
-            InvalidPhone, InvalidUser: what was sent cannot be linked.
+            InvalidPhone, InvalidUser, InvalidKey: what was sent cannot be taken.
             AlreadyLinked: the number is linked, and `force` is not given.
             PairingInProgress: another attempt is open for this user or this number.
             ProviderRateLimited: WhatsApp refused this number lately.
             IdempotencyConflict: the key was used for another user or number.
         """
-        if not 1 <= len(user_id) <= USER_ID_LIMIT:
+        if not is_name(user_id):
             raise InvalidUser
+        if idempotency_key is not None and not is_name(idempotency_key):
+            raise InvalidKey
         attempt = self._new(caller, user_id, read_phone_number(phone_number), idempotency_key)
         with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
             mine, given_up = attempt, None

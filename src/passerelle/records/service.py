@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from passerelle.clock import Clock
-from passerelle.db import Database, Tx
+from passerelle.db import Database, DatabaseAway, Tx
 from passerelle.db.units import from_us
 from passerelle.errors import Rejected, Text, Unavailable
 from passerelle.records.model import Change, CollectionKey, Fact, Reading, Record, Source
@@ -45,14 +46,20 @@ class Records:
 
     async def read(self, key: CollectionKey) -> Reading:
         """The collection from its home, or what memory holds, marked, when that is away; waiting facts merged in."""
+        facts = await self._waiting(key)  # before the home: one that is applied meanwhile is merged twice, not missed
         try:
             reading = Reading(source=self._store.source, as_of=self._clock.now(), records=await self._store.load(key))
             await self._remember(key, reading)
         except (Unavailable, Rejected) as away:
             log.warning(f"❌ Error reading {key.name} from Redis: {away.code}")
             reading = await self._recall(key)
-        facts = await self._database.read(partial(self._facts.waiting, key=key))
         return replace(reading, records=reading.records | _merged(reading.records, facts))
+
+    async def _waiting(self, key: CollectionKey) -> list[Fact]:
+        try:
+            return await self._database.read(partial(self._facts.waiting, key=key))
+        except DatabaseAway:
+            return []
 
     async def add_fact(self, tx: Tx, fact: Fact) -> None:
         """Write down what has happened, in the transaction of what caused it; call `wake` after its commit."""
@@ -121,11 +128,8 @@ class Records:
         seen = known.records if known else {}
         fresh = [r for r in reading.records.values() if r.id not in seen or seen[r.id].version != r.version]
         if fresh:
-            await self._database.run(lambda tx: self._keep(tx, key, fresh))
-
-    async def _keep(self, tx: Tx, key: CollectionKey, fresh: list[Record]) -> None:
-        if self._shadow is not None:
-            await self._shadow.keep(tx, key, fresh)
+            with suppress(DatabaseAway):  # the shadow falls behind; the home does not
+                await self._database.run(partial(self._shadow.keep, key=key, records=fresh))
 
     async def _recall(self, key: CollectionKey) -> Reading:
         known = self._memory.get(key)

@@ -2,7 +2,8 @@
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Iterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,6 @@ from fastapi import APIRouter, FastAPI, params
 
 from passerelle import problems
 from passerelle.clock import Clock
-from passerelle.errors import Misconfigured
 from passerelle.listening import Listener, unix_socket
 from passerelle.sandbox import routes, wire
 from passerelle.sandbox.linker import SandboxLinker
@@ -31,11 +31,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """The simulated WhatsApp as this process reaches it."""
+    """The simulated WhatsApp as this process reaches it; `world` when this process holds it for itself alone."""
 
     clock: Clock
     linker: Linker
     router: APIRouter
+    world: World | None = None
 
 
 @asynccontextmanager
@@ -46,7 +47,7 @@ async def open_sandbox(
     if url is None and not shared:
         world = World(data_dir / WORLD_FILE, latency=latency)
         try:
-            yield Sandbox(clock=world.clock, linker=SandboxLinker(world), router=routes.routes(world))
+            yield Sandbox(clock=world.clock, linker=SandboxLinker(world), router=routes.routes(world), world=world)
         finally:
             world.close()
         return
@@ -66,15 +67,12 @@ async def open_sandbox(
 
 
 @contextmanager
-def hold_world(data_dir: Path, *, latency: timedelta) -> Iterator[World]:
-    """The world of `data_dir`, for this process alone.
-
-    Raises:
-        Misconfigured: another process holds it.
-    """
+def hold_world(data_dir: Path, *, latency: timedelta) -> Iterator[World | None]:
+    """The world of `data_dir`, for this process alone; nothing when another process holds it."""
     with (data_dir / LOCK_FILE).open("a") as lock:
         if not _locked(lock):
-            raise Misconfigured("Another process holds the sandbox's world of this data directory.")
+            yield None
+            return
         world = World(data_dir / WORLD_FILE, latency=latency)
         try:
             yield world
@@ -82,15 +80,27 @@ def hold_world(data_dir: Path, *, latency: timedelta) -> Iterator[World]:
             world.close()
 
 
+async def serve_world(app: FastAPI, world: World, listening: socket.socket, *, until: Awaitable[object]) -> None:
+    """Serve `app` over `world` on one socket until `until` is there, or until cancelled."""
+    listener = Listener(app)
+    task = asyncio.create_task(listener.serve([listening]))
+    try:
+        await until
+    finally:
+        world.close()  # first: whoever follows the world has a stream open, and the listener would wait for it
+        listener.should_exit = True
+        await task
+
+
 async def _hold_when_free(data_dir: Path, latency: timedelta) -> None:
     """Serve the world to all processes of `data_dir` as soon as nobody else does."""
     while True:
-        try:
-            with hold_world(data_dir, latency=latency) as world:
+        with hold_world(data_dir, latency=latency) as world:
+            if world is not None:
                 log.info("🔄 This process serves the sandbox's world")
-                await Listener(world_app(world)).serve([unix_socket(data_dir / SOCKET)])
-        except Misconfigured:
-            await asyncio.sleep(TAKE_OVER_EVERY_S)
+                never = asyncio.get_running_loop().create_future()
+                await serve_world(world_app(world), world, unix_socket(data_dir / SOCKET), until=never)
+        await asyncio.sleep(TAKE_OVER_EVERY_S)
 
 
 def world_app(world: World, *, guards: Sequence[params.Depends] = ()) -> FastAPI:

@@ -78,4 +78,5 @@ def _records() -> None:
         *map(_text, (*key, "patch")),
         _number("fence"),
         _number("created_us"),
+        sqlite_autoincrement=True,  # a number used again would make a new fact look like one that is applied
     )

@@ -1,0 +1,67 @@
+# Everything a contributor or a CI runs. `make help` lists it.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format mission bench bench-units servers lock audit clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/uv:
+	@sh scripts/environment.sh "$(PYTHON)" "$(VENV)" "$(UV_VERSION)"
+
+$(VENV)/.run: requirements/run.txt pyproject.toml $(BIN)/uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/run.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.run ## Play the story on a simulated WhatsApp, then go on serving (nothing to install or to set)
+	@$(BIN)/passerelle demo
+
+test: $(VENV)/.dev servers check ## All checks and tests, with real servers; what CI runs
+	@$(BIN)/pytest -m "not long"
+	@$(BIN)/passerelle demo --once --port 0 >/dev/null && echo "make demo: the story is told"
+
+test-long: $(VENV)/.dev servers check ## The same with the long tests whole
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev ## Format, lint, types, architecture
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo | tail -n 1
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check --fix -q .
+
+mission: $(VENV)/.dev ## The rows of MISSION, each with the tests that prove it
+	@$(BIN)/python scripts/mission.py
+
+bench: $(VENV)/.dev servers ## Pairing, side by side with express + Bull + SET NX (Node)
+	@$(BIN)/python benchmarks/pairing.py
+
+bench-units: $(VENV)/.run ## Units of work, side by side with one commit each
+	@$(BIN)/python benchmarks/units.py
+
+servers: ## Install redis-server, PostgreSQL and Node from Debian's packages where they are missing
+	@sh scripts/servers.sh
+
+lock: $(BIN)/uv ## Write requirements/*.txt anew, with hashes
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		pyproject.toml --group build -o requirements/run.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		pyproject.toml --group dev -o requirements/dev.txt
+
+audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a public service)
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
+
+clean: ## Remove the environment and what the tools left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/bull/node_modules

@@ -1,0 +1,41 @@
+"""Gateways that tests may share, and a place for those of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers import PostgresServer, RedisServer
+
+from acceptance.gateway import Gateway
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """An empty data directory; logs of its processes stand beside it."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway with nothing installed, for tests that leave no trace but their own users; its clock may be moved."""
+    folder = tmp_path_factory.mktemp("embedded") / "data"
+    folder.mkdir()
+    with Gateway(folder) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def with_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway with a Redis that nobody touches: the reference without a fault."""
+    folder = tmp_path_factory.mktemp("with-redis") / "data"
+    folder.mkdir()
+    with RedisServer() as redis, Gateway(folder, REDIS_URL=redis.url) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer) -> str:
+    """A fresh database on a real PostgreSQL."""
+    return postgres_server.create_database()

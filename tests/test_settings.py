@@ -1,0 +1,87 @@
+"""Settings: read once, every wrong one named in one line, never with its value."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from passerelle.errors import Misconfigured
+from passerelle.settings import read_settings
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("90", timedelta(seconds=90)),
+        ("30s", timedelta(seconds=30)),
+        ("5m", timedelta(minutes=5)),
+        ("2h", timedelta(hours=2)),
+        ("250ms", timedelta(milliseconds=250)),
+        ("PT1M30S", timedelta(seconds=90)),
+        (" 1.5 s ", timedelta(seconds=1.5)),
+    ],
+)
+def test_durations_are_written_as_people_write_them(
+    monkeypatch: pytest.MonkeyPatch, text: str, span: timedelta
+) -> None:
+    monkeypatch.setenv("PASSERELLE_LOCK_TTL", text)
+    assert read_settings().lock_ttl == span
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PASSERELLE_LOCK_TTL", "soon"),
+        ("PASSERELLE_PORT", "http"),
+        ("PASSERELLE_ENV", "prod"),
+        ("PASSERELLE_PROVIDER", "carrier-pigeon"),
+        ("PASSERELLE_LANG", "de"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Misconfigured, match=name) as wrong:
+        read_settings()
+    assert value not in str(wrong.value).replace("'production'", "")
+
+
+def test_blank_is_not_set_but_for_the_url_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSERELLE_PORT", "")
+    monkeypatch.setenv("REDIS_URL", "")
+    assert read_settings().port == 8000
+    assert read_settings().secret("redis_url") == ""
+
+
+def test_port_is_understood_too_and_ours_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9001")
+    assert read_settings().port == 9001
+    monkeypatch.setenv("PASSERELLE_PORT", "9002")
+    assert read_settings().port == 9002
+    assert read_settings(port=9003).port == 9003
+
+
+def test_secrets_may_come_from_files_and_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("hidden-key\n")
+    monkeypatch.setenv("PASSERELLE_ADMIN_KEY_FILE", str(tmp_path / "key"))
+    settings = read_settings()
+    assert settings.secret("admin_key") == "hidden-key"
+    assert "hidden-key" not in repr(settings)
+    monkeypatch.setenv("PASSERELLE_ADMIN_KEY_FILE", str(tmp_path / "missing"))
+    with pytest.raises(Misconfigured, match="PASSERELLE_ADMIN_KEY_FILE"):
+        read_settings()
+
+
+def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PASSERELLE_PORT=9100\nUNKNOWN=1\n")
+    assert read_settings().port == 9100
+
+
+def test_production_wants_its_provider_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSERELLE_ENV", "production")
+    with pytest.raises(Misconfigured, match="PASSERELLE_PROVIDER"):
+        read_settings()
