@@ -218,6 +218,19 @@ def test_a_session_once_seen_is_never_missing_from_the_list(home: str, request: 
     assert {code["session_id"] for _, code in codes} <= {one["id"] for one in gateway.sessions()["items"]}
 
 
+@pytest.mark.mission("E2")
+@pytest.mark.parametrize("home", ["embedded", "with_redis"])
+def test_a_linked_phone_is_in_the_list_at_once(home: str, request: pytest.FixtureRequest) -> None:
+    gateway: Gateway = request.getfixturevalue(home)
+    people = [somebody() for _ in range(20)]
+
+    def link(number: int) -> str:
+        attempt = gateway.link(*people[number])
+        return str(gateway.session(attempt["session_id"])["state"])
+
+    assert set(at_once(20, link)) == {"connected"}
+
+
 @pytest.mark.mission("A1")
 def test_a_number_can_be_linked_again_more_often_than_whatsapp_has_places(embedded: Gateway) -> None:
     user, phone = somebody()

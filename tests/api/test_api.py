@@ -92,7 +92,6 @@ async def test_a_number_that_cannot_be_one_is_422(api: httpx.AsyncClient, number
         "text",
         None,
         {"user_id": "anna", "phone_number": float("nan")},
-        {"user_id": "\ud800", "phone_number": NUMBER},
     ],
 )
 async def test_wrong_fields_are_named(api: httpx.AsyncClient, wish: object) -> None:
@@ -101,9 +100,11 @@ async def test_wrong_fields_are_named(api: httpx.AsyncClient, wish: object) -> N
     assert body["errors"]
 
 
-@pytest.mark.parametrize("user", ["", "x" * 201, "a\x00b", "line\nbreak"])
+@pytest.mark.parametrize("user", ["", "x" * 201, "a\x00b", "line\nbreak", "\ud800"])
 async def test_a_user_id_that_cannot_be_kept_is_422(api: httpx.AsyncClient, user: str) -> None:
-    is_problem(await api.post(PAIR, json={"user_id": user, "phone_number": NUMBER}), 422, "invalid_user_id")
+    wish = json.dumps({"user_id": user, "phone_number": NUMBER})  # httpx would not send a lone surrogate
+    answer = await api.post(PAIR, content=wish, headers={"Content-Type": "application/json"})
+    is_problem(answer, 422, "invalid_user_id")
 
 
 async def test_a_key_that_cannot_be_kept_is_422(api: httpx.AsyncClient) -> None:
@@ -112,7 +113,7 @@ async def test_a_key_that_cannot_be_kept_is_422(api: httpx.AsyncClient) -> None:
     is_problem(answer, 422, "invalid_idempotency_key")
 
 
-@pytest.mark.parametrize("content", [b"{", b'{"user_id":', b"\x00", b"{'a': 1}", b'{"user_id": "\xff"}', b""])
+@pytest.mark.parametrize("content", [b"{", b'{"user_id":', b"\x00", b"{'a': 1}", b'{"user_id": "\xff"}'])
 async def test_a_body_that_is_no_json_is_400(api: httpx.AsyncClient, content: bytes) -> None:
     answer = await api.post(PAIR, content=content, headers={"Content-Type": "application/json"})
     is_problem(answer, 400, "not_json")

@@ -90,6 +90,16 @@ async def away(call: Any, *, limit: float) -> DatabaseAway:
     return caught.value
 
 
+async def refused_after(database: PostgresDatabase) -> float:
+    """The seconds that a unit waits for its refusal."""
+    began = time.monotonic()
+    for run in (database.run, database.read):
+        with pytest.raises(DatabaseAway) as caught:
+            await run(lambda tx: tx.sql("SELECT 1"))
+        assert caught.value.retry_after is not None
+    return time.monotonic() - began
+
+
 class Held:
     """Units that hold a connection each until they are let go."""
 
