@@ -27,7 +27,8 @@ demo: $(VENV)/.run ## Play the story on a simulated WhatsApp, then go on serving
 
 test: $(VENV)/.dev servers check ## All checks and tests, with real servers; what CI runs
 	@$(BIN)/pytest -m "not long"
-	@$(BIN)/passerelle demo --once --port 0 >/dev/null && echo "make demo: the story is told"
+	@folder=$$(mktemp -d) && PASSERELLE_DATA_DIR=$$folder $(BIN)/passerelle demo --once --port 0 >/dev/null \
+		&& rm -rf $$folder && echo "make demo: the story is told"
 
 test-long: $(VENV)/.dev servers check ## The same with the long tests whole
 	@$(BIN)/pytest

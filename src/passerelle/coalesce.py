@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -24,7 +25,8 @@ class Coalesced(Generic[Item, Outcome]):
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, outcome))
         if self._going is None:
-            self._going = asyncio.create_task(self._go())
+            # in a context of its own: it outlives the caller that starts it, and must not inherit that one's time limit
+            self._going = asyncio.create_task(self._go(), context=Context())
         return await outcome
 
     async def _go(self) -> None:

@@ -109,7 +109,7 @@ def _check(settings: Settings, workers: int) -> None:
 
 def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, None] | None:
     if count:
-        return Children(["worker"], count=count).run()
+        return Children(["worker", "--child"], count=count).run()
     return Worker(app).run() if worker_here else None
 
 

@@ -70,14 +70,14 @@ def serve(
 
 
 @app.command()
-def worker() -> None:
+def worker(*, child: Annotated[bool, typer.Option("--child", hidden=True)] = False) -> None:
     """Work beside other processes that serve the API (PostgreSQL). Example: passerelle worker."""
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
     settings, redactor = _prepare()
     if settings.secret("database_url") is None:
         raise Misconfigured("A worker of its own needs DATABASE_URL to name a PostgreSQL: SQLite serves one process.")
-    _run(lambda stop: server.work(settings, redactor, stop=stop), child=not sys.stdin.isatty())
+    _run(lambda stop: server.work(settings, redactor, stop=stop), child=child)
 
 
 @app.command()

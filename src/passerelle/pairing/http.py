@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse
 
 from passerelle.clients.model import Caller
 from passerelle.errors import PasserelleError
-from passerelle.pairing.model import Attempt, Interrupted, PairingInProgress, Status
+from passerelle.pairing.model import Attempt, AttemptEnded, Interrupted, PairingInProgress, Status
 from passerelle.pairing.service import Pairing
 from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 
@@ -82,13 +82,15 @@ async def _events(pairing: Pairing, who: Caller, attempt_id: str) -> AsyncIterat
 
 
 def _answer(attempt: Attempt) -> JSONResponse:
-    """200 with a code, 202 while there is none yet; a failed attempt is its fault.
+    """200 with a code (or linked by now), 202 while there is none yet.
 
     Raises:
-        PasserelleError: why the attempt failed.
+        PasserelleError: why the attempt failed, or that it has ended.
     """
     if attempt.status is Status.FAILED:
         raise _fault(attempt)
+    if attempt.status in {Status.EXPIRED, Status.CANCELLED}:
+        raise AttemptEnded(attempt_id=attempt.id)
     known = {"attempt_id": attempt.id, "session_id": attempt.session_id, "status": attempt.status}
     if attempt.code is not None or attempt.ended:
         return JSONResponse(known | {"code": attempt.code, "expires_at": _rfc(attempt.code_expires_at)})
