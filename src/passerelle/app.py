@@ -22,6 +22,7 @@ from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.diagnostics.model import Finding, Level
+from passerelle.errors import Misconfigured
 from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook
 from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import Attempt
@@ -209,6 +210,13 @@ async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
 
 
 def make_data_dir(settings: Settings) -> None:
-    """The data directory, for its owner alone."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    settings.data_dir.chmod(0o700)
+    """The data directory, for its owner alone.
+
+    Raises:
+        Misconfigured: it cannot be made.
+    """
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.data_dir.chmod(0o700)
+    except OSError as error:
+        raise Misconfigured(f"PASSERELLE_DATA_DIR cannot be used as a folder: {error.strerror}.") from None

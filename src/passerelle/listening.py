@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,18 @@ class Listener(uvicorn.Server):
         yield
 
 
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path` for this process; whether it is held. It is free again with the block, or our death."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def tcp_socket(host: str, port: int) -> socket.socket:
     """A socket that listens on `host` and `port` (0: any free one).
 
@@ -61,11 +74,25 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     return listening
 
 
-def unix_socket(path: Path) -> socket.socket:
-    """A socket file that only its owner may open; one that a dead process left there is replaced."""
+@contextlib.contextmanager
+def unix_socket(path: Path) -> Iterator[socket.socket]:
+    """A socket file that only its owner may open, gone after the block; one that a dead process left is replaced.
+
+    Raises:
+        Misconfigured: it cannot be made there.
+    """
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(str(path))
+    try:
+        listening.bind(str(path))
+    except OSError as error:
+        listening.close()
+        raise Misconfigured(
+            f"Cannot make {path.name} in PASSERELLE_DATA_DIR: {error}. A shorter path may help (100 characters)."
+        ) from None
     path.chmod(0o600)
     listening.listen(BACKLOG)
-    return listening
+    try:
+        yield listening
+    finally:
+        path.unlink(missing_ok=True)

@@ -2,16 +2,20 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
+from fastapi import FastAPI
 
 from passerelle.api import build_api, build_world_api
 from passerelle.app import App, make_data_dir, open_app
+from passerelle.db.url import SqliteTarget, read_url
 from passerelle.errors import Misconfigured
-from passerelle.listening import Listener, tcp_socket, unix_socket
+from passerelle.listening import Listener, held, tcp_socket, unix_socket
 from passerelle.processes import Children
 from passerelle.redaction import Redactor
 from passerelle.sandbox.host import hold_world
@@ -20,6 +24,7 @@ from passerelle.settings import Settings
 from passerelle.worker import Worker
 
 CONTROL_SOCKET = "control.sock"
+CONTROL_RETRY_S = 1.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 log = structlog.get_logger()
 
@@ -31,6 +36,7 @@ async def serve(
     stop: asyncio.Event,
     workers: int = 0,
     worker_here: bool = True,
+    on_port: bool = True,
     ready: Callable[[], object] = lambda: None,
 ) -> None:
     """Serve until `stop`, then let open requests end and give the work back; `ready` is called once it listens.
@@ -43,7 +49,7 @@ async def serve(
     async with (
         open_app(settings, redactor) as app,
         _beside(_workers(app, workers, worker_here=worker_here)),
-        listening(app),
+        listening(app, on_port=on_port),
     ):
         log.info(f"✅ Passerelle listens on http://{settings.host}:{settings.port}", provider=settings.provider_name)
         _calm_collector()
@@ -58,6 +64,7 @@ async def work(settings: Settings, redactor: Redactor, *, stop: asyncio.Event) -
     Raises:
         Misconfigured: a setting is wrong, or SQL is not shared.
     """
+    _check_shared(settings, "A worker of its own")
     make_data_dir(settings)
     async with open_app(settings, redactor) as app, _beside(Worker(app).run()):
         await stop.wait()
@@ -80,21 +87,57 @@ async def serve_world(settings: Settings, *, stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def listening(app: App) -> AsyncIterator[None]:
-    """The API on the port of the settings and on the control socket, until the block ends."""
+async def listening(app: App, *, on_port: bool) -> AsyncIterator[None]:
+    """The API on the port of the settings (if `on_port`) and on the control socket, until the block ends."""
     settings = app.settings
     control = settings.data_dir / CONTROL_SOCKET
-    port = tcp_socket(settings.host, settings.port)
-    listener = Listener(build_api(app, control=control))
-    task = asyncio.create_task(listener.serve([port, unix_socket(control)]))
+    api = build_api(app, control=control)
+    async with AsyncExitStack() as stack:
+        if on_port:
+            await stack.enter_async_context(_served(Listener(api), tcp_socket(settings.host, settings.port)))
+        await stack.enter_async_context(_control(api, control))
+        stack.callback(app.news.let_go)
+        yield
+
+
+@asynccontextmanager
+async def _served(listener: Listener, listens: socket.socket) -> AsyncIterator[None]:
+    task = asyncio.create_task(listener.serve([listens]))
     try:
         await listener.listens.wait()
         yield
     finally:
-        app.news.let_go()
         listener.should_exit = True
         await task
-        control.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _control(api: FastAPI, path: Path) -> AsyncIterator[None]:
+    """The control socket, now or as soon as no other process of the data directory has it."""
+    known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(_hold_control(api, path, known))
+    try:
+        await asyncio.wait([task, known], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _hold_control(api: FastAPI, path: Path, known: asyncio.Future[None]) -> None:
+    while True:
+        with held(path.with_suffix(".lock")) as ours:
+            if ours:
+                with unix_socket(path) as listens:
+                    async with _served(Listener(api), listens):
+                        if not known.done():
+                            known.set_result(None)
+                        await asyncio.get_running_loop().create_future()
+        if not known.done():
+            known.set_result(None)
+        await asyncio.sleep(CONTROL_RETRY_S)
 
 
 def _check(settings: Settings, workers: int) -> None:
@@ -103,8 +146,13 @@ def _check(settings: Settings, workers: int) -> None:
             f"Without a key the gateway listens on loopback only, not on {settings.host}. "
             "Set PASSERELLE_ADMIN_KEY to a long random text (for instance: openssl rand -hex 32)."
         )
-    if workers and settings.secret("database_url") is None:
-        raise Misconfigured("--workers needs DATABASE_URL to name a PostgreSQL: SQLite serves one process.")
+    if workers:
+        _check_shared(settings, "--workers")
+
+
+def _check_shared(settings: Settings, what: str) -> None:
+    if isinstance(read_url(settings.secret("database_url"), data_dir=settings.data_dir), SqliteTarget):
+        raise Misconfigured(f"{what} needs DATABASE_URL to name a PostgreSQL: SQLite serves one process.")
 
 
 def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, None] | None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Interval
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
 
     env: Literal["local", "production"] = _named("PASSERELLE_ENV", default="local")
     host: str = _named("PASSERELLE_HOST", default="127.0.0.1")
-    port: int = _named("PASSERELLE_PORT", "PORT", default=8000)
+    port: Annotated[int, Interval(ge=0, le=65535)] = _named("PASSERELLE_PORT", "PORT", default=8000)
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = _named(
         "PASSERELLE_DATA_DIR", default=Path.cwd() / "data"
     )

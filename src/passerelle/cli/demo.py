@@ -22,11 +22,9 @@ class StoryBrokeError(Exception):
 
 def play(settings: Settings, redactor: Redactor, *, once: bool) -> int:
     """Play the story on a gateway started for it, then serve until Ctrl-C unless `once`; the exit code."""
-    console = Console(highlight=False)
-    console.print(
-        "\n[bold]Passerelle demo[/] · SANDBOX: a simulated WhatsApp, no account, nothing leaves this machine\n"
-    )
-    with running(settings, redactor):
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("\n[bold]Passerelle demo[/] · SANDBOX: a simulated WhatsApp; nothing leaves this machine\n")
+    with running(settings, redactor, on_port=True):
         try:
             with Client(socket=settings.data_dir / CONTROL_SOCKET) as client:
                 _tell(client, console)

@@ -46,7 +46,7 @@ def run() -> None:
 
 @app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version. Example: passerelle version."""
     typer.echo(f"passerelle {__version__}")
 
 
@@ -75,8 +75,6 @@ def worker(*, child: Annotated[bool, typer.Option("--child", hidden=True)] = Fal
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
     settings, redactor = _prepare()
-    if settings.secret("database_url") is None:
-        raise Misconfigured("A worker of its own needs DATABASE_URL to name a PostgreSQL: SQLite serves one process.")
     _run(lambda stop: server.work(settings, redactor, stop=stop), child=child)
 
 

@@ -26,15 +26,15 @@ def gateway(settings: Settings, redactor: Redactor) -> Iterator[Client]:
             yield client
         return
     with (
-        contextlib.nullcontext() if _answers(settings) else running(settings, redactor),
+        contextlib.nullcontext() if _answers(settings) else running(settings, redactor, on_port=False),
         Client(socket=control, key=key) as client,
     ):
         yield client
 
 
 @contextlib.contextmanager
-def running(settings: Settings, redactor: Redactor) -> Iterator[None]:
-    """A gateway in a thread of this process, gracefully stopped at the end.
+def running(settings: Settings, redactor: Redactor, *, on_port: bool) -> Iterator[None]:
+    """A gateway in a thread of this process, on the control socket alone unless `on_port`; gracefully stopped.
 
     Raises:
         Misconfigured: it cannot start.
@@ -46,7 +46,7 @@ def running(settings: Settings, redactor: Redactor) -> Iterator[None]:
     async def main() -> None:
         stop = asyncio.Event()
         handle.append((asyncio.get_running_loop(), stop))
-        await server.serve(settings, redactor, stop=stop, ready=started.set)
+        await server.serve(settings, redactor, stop=stop, on_port=on_port, ready=started.set)
 
     def run() -> None:
         try:

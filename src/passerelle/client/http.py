@@ -9,10 +9,15 @@ import httpx
 
 ANSWER_LIMIT_S = 40.0  # a code may take 25 s
 Json = dict[str, Any]
+UNREACHABLE: Json = {
+    "code": "gateway_unreachable",
+    "detail": "The gateway does not answer.",
+    "hint": "Look at PASSERELLE_URL, or start one: passerelle serve",
+}
 
 
 class ApiProblem(Exception):
-    """The gateway said no: `code`, `detail` and `hint` as it sent them, `members` with everything else."""
+    """The gateway said no: `code`, `detail` and `hint` as it sent them; status 0 when it did not answer at all."""
 
     def __init__(self, status: int, members: Json) -> None:
         self.status = status
@@ -71,7 +76,10 @@ class Client:
         return self._ask("POST", "/sandbox/phones", json={"number": phone_number, "name": name})
 
     def _ask(self, method: str, path: str, **parts: Any) -> Json:
-        response = self._http.request(method, path, **parts)
+        try:
+            response = self._http.request(method, path, **parts)
+        except httpx.HTTPError as error:
+            raise ApiProblem(0, UNREACHABLE) from error
         try:
             body = response.json() if response.content else {}
         except ValueError:

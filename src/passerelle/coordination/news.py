@@ -27,6 +27,7 @@ class News(Generic[T]):
         self._last: dict[str, T] = {}
         self._task: asyncio.Task[None] | None = None
         self._waits: set[Callable[[], None]] = set()
+        self._stopping = False
 
     def tell(self, row_id: str, row: T) -> None:
         """The row changed, here."""
@@ -75,13 +76,16 @@ class News(Generic[T]):
                 yield row
 
     def let_go(self) -> None:
-        """The process stops: whoever waits for a row waits no longer."""
+        """The process stops: whoever waits for a row waits no longer, and whoever comes does not begin to."""
+        self._stopping = True
         for give_up in list(self._waits):
             give_up()
 
     @contextlib.contextmanager
     def _waiting(self, give_up: Callable[[], None]) -> Iterator[None]:
         self._waits.add(give_up)
+        if self._stopping:
+            give_up()
         try:
             yield
         finally:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from passerelle.errors import Misconfigured
 
@@ -36,13 +36,21 @@ def read_url(url: str | None, *, data_dir: Path) -> SqliteTarget | PostgresTarge
         return SqliteTarget(data_dir / "passerelle.sqlite3")
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
-        return SqliteTarget(Path(rest.removeprefix("/")))
+        return _sqlite(rest.removeprefix("/"))
     if scheme in {"postgres", "postgresql", "postgresql+asyncpg"}:
         return _postgres(f"postgresql+asyncpg://{rest}")
     raise Misconfigured(
         "DATABASE_URL must begin with postgresql:// (or postgres://) or be sqlite:///path; "
         "leave it unset for SQLite in the data directory."
     )
+
+
+def _sqlite(path: str) -> SqliteTarget:
+    if not path or path == ":memory:":
+        raise Misconfigured(
+            "DATABASE_URL: sqlite:/// needs the path of a file, for instance sqlite:///data/own.sqlite3."
+        )
+    return SqliteTarget(Path(path))
 
 
 def _postgres(url: str) -> PostgresTarget:
@@ -56,11 +64,24 @@ def _postgres(url: str) -> PostgresTarget:
     if not parts.path.strip("/"):
         raise Misconfigured("DATABASE_URL names no database: end it with /name.")
     query = dict(parse_qsl(parts.query))
-    mode = query.pop("sslmode", None)
+    mode = query.get("sslmode")
     if mode is not None and mode not in _SSL_MODES:
         raise Misconfigured(f"DATABASE_URL: sslmode must be one of {', '.join(_SSL_MODES)}.")
-    pooled = query.pop("pgbouncer", "") == "true" or port in _POOLER_PORTS
-    kept = {"ssl": mode} if mode else {}
-    for name in ("application_name", "channel_binding", "connect_timeout"):  # libpq's own, unknown to asyncpg
-        query.pop(name, None)
-    return PostgresTarget(urlunsplit(parts._replace(query=urlencode(query | kept))), pooled)
+    pooled = query.get("pgbouncer") == "true" or port in _POOLER_PORTS
+    # Only `ssl` goes on: the rest is libpq's or other drivers' vocabulary, at which ours would stop.
+    wanted = urlencode({"ssl": mode} if mode else {})
+    place = f"{_userinfo(parts)}{_host(parts)}" + (f":{port}" if port else "")
+    return PostgresTarget(urlunsplit((parts.scheme, place, parts.path, wanted, "")), pooled)
+
+
+def _userinfo(parts: SplitResult) -> str:
+    """User and password, percent-encoded: the driver would take the host to begin at the first ``@``."""
+    if parts.username is None:
+        return ""
+    password = "" if parts.password is None else ":" + quote(unquote(parts.password), safe="")
+    return f"{quote(unquote(parts.username), safe='')}{password}@"
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host

@@ -1,5 +1,6 @@
 """The routes of pairing."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -72,13 +73,14 @@ def routes(pairing: Pairing, caller: Callable[..., Awaitable[Caller]]) -> APIRou
 
 
 async def _events(pairing: Pairing, who: Caller, attempt_id: str) -> AsyncIterator[dict[str, str]]:
-    code = None
+    told, code = "", None
     async for attempt in pairing.follow(who, attempt_id):
-        data = JSONResponse(_shown(attempt)).body
-        yield {"event": "status", "data": bytes(data).decode()}
+        data = json.dumps(_shown(attempt))
+        if data != told:
+            yield {"event": "status", "data": data}
         if attempt.code is not None and attempt.code != code:
-            yield {"event": "code", "data": bytes(data).decode()}
-        code = attempt.code
+            yield {"event": "code", "data": data}
+        told, code = data, attempt.code
 
 
 def _answer(attempt: Attempt) -> JSONResponse:

@@ -26,7 +26,8 @@ from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, L
 from passerelle.whatsapp.ports import Linker, Linking
 
 T = TypeVar("T")
-CONNECTIONS_PER_CLAIM = 2  # a connection that dies is opened again once
+TRIES_FOR_A_FIRST_CODE = 2  # then the user hears that WhatsApp is away; who had a code is tried for until the end
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 2.0
 DATABASE_RETRY_S = 0.5
 log = structlog.get_logger()
 
@@ -110,14 +111,17 @@ class AttemptRun:
             return self.attempt.linked()
         if self.attempt.codes_issued >= CODES_PER_ATTEMPT:
             raise Interrupted
-        for _ in range(CONNECTIONS_PER_CLAIM):
+        failures = 0
+        while self.attempt.codes_issued < CODES_PER_ATTEMPT:
+            codes = self.attempt.codes_issued
             ended = await self._one_connection()
             if ended is not None:
                 return ended
-            if self.attempt.codes_issued >= CODES_PER_ATTEMPT:
-                break
-        if self.attempt.codes_issued == 0:
-            raise ProviderUnavailable
+            failures = 0 if self.attempt.codes_issued > codes else failures + 1
+            if self.attempt.codes_issued == 0 and failures >= TRIES_FOR_A_FIRST_CODE:
+                raise ProviderUnavailable
+            if failures:
+                await asyncio.sleep(min(FIRST_DELAY_S * 2 ** (failures - 1), LONGEST_DELAY_S))
         return self.attempt.expired()
 
     async def _one_connection(self) -> Attempt | None:
@@ -204,12 +208,13 @@ class AttemptRun:
 
     async def _settle(self, ended: Attempt) -> None:
         tools = self._tools
-        if not await tools.write(partial(self._write_end, ended=ended)):
+        ours, replaced = await tools.write(partial(self._write_end, ended=ended))
+        if not ours:
             raise RowLostError
         self.attempt = ended
         tools.news.tell(ended.id, ended)
         if ended.status is Status.LINKED:
-            tools.sessions.wake()
+            await tools.sessions.settled(replaced=replaced)
             log.info(f"✅ [WhatsApp] Phone linked for user {ended.user_id}", session=ended.session_id)
         elif ended.status is Status.FAILED:
             log.warning(f"[PairingQueue] Job {ended.id} failed for user {ended.user_id}", reason=ended.reason)
@@ -217,12 +222,13 @@ class AttemptRun:
             log.info(f"[PairingQueue] Job {ended.id} ended for user {ended.user_id}", status=ended.status)
         await tools.pairing.release(ended)
 
-    async def _write_end(self, tx: Tx, *, ended: Attempt) -> bool:
+    async def _write_end(self, tx: Tx, *, ended: Attempt) -> tuple[bool, str | None]:
+        """Whether the row was still ours, and the device that a new link replaces."""
         if not await self._tools.book.save(tx, [ended], worker_id=self._tools.worker_id):
-            return False
+            return False, None
         if ended.status is Status.LINKED:
-            await self._tools.sessions.linked(tx, self._session(ended))
-        return True
+            return True, await self._tools.sessions.linked(tx, self._session(ended))
+        return True, None
 
     def _session(self, linked: Attempt) -> Session:
         return Session(

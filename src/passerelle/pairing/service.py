@@ -228,9 +228,9 @@ class Pairing:
 
     async def _refuse(self, tx: Tx, attempt: Attempt, *, force: bool) -> None:
         number, now = _number(attempt), self._clock.now()
-        session_id = (await self._sessions.taken(tx, [number])).get(number)
-        if session_id is not None and not force:
-            raise AlreadyLinked(session_id=session_id)
+        linked = (await self._sessions.taken(tx, [number])).get(number)
+        if linked is not None and not force:
+            raise AlreadyLinked(session_id=linked.session_id)
         until = (await self._cooldowns.until(tx, [number])).get(number, now)
         if until > now:
             raise ProviderRateLimited(retry_after=until - now)

@@ -1,21 +1,19 @@
 """Who holds the world: this process, or the first of several that share one data directory."""
 
 import asyncio
-import fcntl
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
 
 import structlog
 from fastapi import APIRouter, FastAPI, params
 
 from passerelle import problems
 from passerelle.clock import Clock
-from passerelle.listening import Listener, unix_socket
+from passerelle.listening import Listener, held, unix_socket
 from passerelle.sandbox import routes, wire
 from passerelle.sandbox.linker import SandboxLinker
 from passerelle.sandbox.remote import Remote
@@ -57,11 +55,13 @@ async def open_sandbox(
     try:
         async with Remote(url or f"unix://{data_dir / SOCKET}", headers=headers) as remote:
             follower = asyncio.create_task(remote.follow_clock(clock))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_CLOCK_LIMIT_S):
-                    await remote.clock_known.wait()
-            yield Sandbox(clock=clock, linker=RemoteLinker(remote), router=routes.proxy_routes(remote))
-            await _end(follower)
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FIRST_CLOCK_LIMIT_S):
+                        await remote.clock_known.wait()
+                yield Sandbox(clock=clock, linker=RemoteLinker(remote), router=routes.proxy_routes(remote))
+            finally:
+                await _end(follower)
     finally:
         await _end(keeper)
 
@@ -69,8 +69,8 @@ async def open_sandbox(
 @contextmanager
 def hold_world(data_dir: Path, *, latency: timedelta) -> Iterator[World | None]:
     """The world of `data_dir`, for this process alone; nothing when another process holds it."""
-    with (data_dir / LOCK_FILE).open("a") as lock:
-        if not _locked(lock):
+    with held(data_dir / LOCK_FILE) as ours:
+        if not ours:
             yield None
             return
         world = World(data_dir / WORLD_FILE, latency=latency)
@@ -99,7 +99,8 @@ async def _hold_when_free(data_dir: Path, latency: timedelta) -> None:
             if world is not None:
                 log.info("🔄 This process serves the sandbox's world")
                 never = asyncio.get_running_loop().create_future()
-                await serve_world(world_app(world), world, unix_socket(data_dir / SOCKET), until=never)
+                with unix_socket(data_dir / SOCKET) as listens:
+                    await serve_world(world_app(world), world, listens, until=never)
         await asyncio.sleep(TAKE_OVER_EVERY_S)
 
 
@@ -110,14 +111,6 @@ def world_app(world: World, *, guards: Sequence[params.Depends] = ()) -> FastAPI
     app.include_router(routes.routes(world))
     problems.install(app, lang="en")
     return app
-
-
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -12,14 +12,21 @@ class Number(NamedTuple):
     phone_number: str
 
 
+class LinkedPhone(NamedTuple):
+    """What a number is linked with."""
+
+    session_id: str
+    device: str
+
+
 class PhoneBook(Protocol):
     """The linked numbers of every client; one session per number and client."""
 
-    async def sessions_of(self, tx: Tx, numbers: list[Number]) -> dict[Number, str]:
-        """The ids of the sessions that these numbers are linked with, for those that are."""
+    async def find(self, tx: Tx, numbers: list[Number]) -> dict[Number, LinkedPhone]:
+        """What these numbers are linked with, for those that are."""
         ...
 
-    async def put(self, tx: Tx, number: Number, *, session_id: str, user_id: str) -> None:
+    async def put(self, tx: Tx, number: Number, linked: LinkedPhone, *, user_id: str) -> None:
         """The number is linked with this session now, whatever it was linked with before."""
         ...
 

@@ -10,7 +10,7 @@ from passerelle.db import Database, Tx
 from passerelle.records.model import CollectionKey, Fact, Source
 from passerelle.records.service import Records
 from passerelle.sessions.model import COLLECTION, Session, SessionState, UnknownSession, from_document
-from passerelle.sessions.ports import Number, PhoneBook
+from passerelle.sessions.ports import LinkedPhone, Number, PhoneBook
 from passerelle.whatsapp.ports import Linker
 
 
@@ -67,19 +67,23 @@ class Sessions:
         self._records.wake()
         await self._linker.unlink(device=session.device)
 
-    async def taken(self, tx: Tx, numbers: list[Number]) -> dict[Number, str]:
-        """The sessions that these numbers are linked with, inside somebody's unit."""
-        return await self._phones.sessions_of(tx, numbers)
+    async def taken(self, tx: Tx, numbers: list[Number]) -> dict[Number, LinkedPhone]:
+        """What these numbers are linked with, inside somebody's unit."""
+        return await self._phones.find(tx, numbers)
 
-    async def linked(self, tx: Tx, session: Session) -> None:
-        """A phone was linked: the number is taken and its session connected; call `wake` after the commit."""
+    async def linked(self, tx: Tx, session: Session) -> str | None:
+        """A phone was linked: its number is taken, its session connected, the one before ended.
+
+        Call `settled` after the commit with the device that comes back: the one that was replaced.
+        """
         number = Number(session.client_id, session.phone_number)
         before = (await self.taken(tx, [number])).get(number)
-        if before is not None and before != session.id:
+        if before is not None:
             ended = {"state": SessionState.LOGGED_OUT.value, "state_reason": "linked_again"}
-            await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before, patch=ended))
-        await self._phones.put(tx, number, session_id=session.id, user_id=session.user_id)
+            await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before.session_id, patch=ended))
+        await self._phones.put(tx, number, LinkedPhone(session.id, session.device), user_id=session.user_id)
         await self._add(tx, session)
+        return None if before is None else before.device
 
     async def logged_out(self, tx: Tx, *, session: Session, reason: str) -> None:
         """A phone is linked no more: the number is free again; call `wake` after the commit."""
@@ -88,9 +92,11 @@ class Sessions:
             tx, replace(session, state=SessionState.LOGGED_OUT, state_reason=reason, ended_at=self._clock.now())
         )
 
-    def wake(self) -> None:
-        """Facts were committed."""
+    async def settled(self, *, replaced: str | None) -> None:
+        """A link was committed: bring it to its record, and take the device it `replaced` off the phone."""
         self._records.wake()
+        if replaced is not None:
+            await self._linker.unlink(device=replaced)
 
     async def _add(self, tx: Tx, session: Session) -> None:
         await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=session.id, patch=session.as_patch()))

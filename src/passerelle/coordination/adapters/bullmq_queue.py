@@ -42,11 +42,11 @@ class BullAnnouncer:
     @property
     def is_heard(self) -> bool:
         """See `Announcer.is_heard`."""
-        return self._link.is_up
+        return self._link.status.writable
 
     async def announce(self, job: Job) -> bool:
         """See `Announcer.announce`."""
-        if not self._link.is_up:
+        if not self.is_heard:
             return False
         try:
             async with asyncio.timeout(ADD_LIMIT_S):

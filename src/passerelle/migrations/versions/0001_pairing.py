@@ -60,7 +60,7 @@ def upgrade() -> None:
         "linked_phones",
         sa.Column("client_id", sa.Text, primary_key=True),
         sa.Column("phone_number", sa.Text, primary_key=True),
-        *map(_text, ("session_id", "user_id")),
+        *map(_text, ("session_id", "user_id", "device")),
         _number("linked_us"),
     )
     _records()
