@@ -30,16 +30,25 @@ class Coalesced(Generic[Item, Outcome]):
         return await outcome
 
     async def _go(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-            try:
-                outcomes = await self._together([item for item, _ in batch])
-            except Exception as error:
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), outcome in zip(batch, outcomes, strict=True):
-                    if not future.done():
-                        future.set_result(outcome)
-        self._going = None
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+                await self._travel(batch)
+        finally:
+            self._going = None
+
+    async def _travel(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+        try:
+            outcomes = await self._together([item for item, _ in batch])
+            answers = list(zip((future for _, future in batch), outcomes, strict=True))
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for future, outcome in answers:
+                if not future.done():
+                    future.set_result(outcome)

@@ -45,6 +45,8 @@ async def serve(
         Misconfigured: a setting is wrong, the port is taken, or the data directory is.
     """
     _check(settings, workers)
+    if not worker_here and not workers:
+        _check_shared(settings, "--no-worker")
     make_data_dir(settings)
     async with (
         open_app(settings, redactor) as app,
@@ -81,9 +83,10 @@ async def serve_world(settings: Settings, *, stop: asyncio.Event) -> None:
     with hold_world(settings.data_dir, latency=settings.sandbox_latency) as world:
         if world is None:
             raise Misconfigured("Another process holds the sandbox's world of this data directory.")
-        log.info(f"✅ SANDBOX world on http://{settings.host}:{settings.port}")
         api = build_world_api(world, settings.secret("admin_key"))
-        await serve_held_world(api, world, tcp_socket(settings.host, settings.port), until=stop.wait())
+        listens = tcp_socket(settings.host, settings.port)
+        log.info(f"✅ SANDBOX world on http://{settings.host}:{settings.port}")
+        await serve_held_world(api, world, listens, until=stop.wait())
 
 
 @asynccontextmanager

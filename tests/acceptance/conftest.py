@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import PostgresServer, RedisServer
 
 from acceptance.gateway import Gateway
+
+from servers import PostgresServer, RedisServer
 
 
 @pytest.fixture
@@ -27,11 +28,27 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="session")
-def with_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway with a Redis that nobody touches: the reference without a fault."""
+def calm_redis() -> Iterator[RedisServer]:
+    """The Redis of `with_redis`, to look into; nobody disturbs it."""
+    with RedisServer() as redis:
+        yield redis
+
+
+@pytest.fixture(scope="session")
+def with_redis(tmp_path_factory: pytest.TempPathFactory, calm_redis: RedisServer) -> Iterator[Gateway]:
+    """One gateway with Redis, as `embedded`: the reference without a fault."""
     folder = tmp_path_factory.mktemp("with-redis") / "data"
     folder.mkdir()
-    with RedisServer() as redis, Gateway(folder, REDIS_URL=redis.url) as gateway:
+    with Gateway(folder, env={"REDIS_URL": calm_redis.url}) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer) -> Iterator[Gateway]:
+    """One gateway on PostgreSQL, as `embedded`."""
+    folder = tmp_path_factory.mktemp("on-postgresql") / "data"
+    folder.mkdir()
+    with Gateway(folder, env={"DATABASE_URL": postgres_server.create_database()}) as gateway:
         yield gateway
 
 

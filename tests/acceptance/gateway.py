@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -11,20 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 import pytest
+
 from servers import HOST, START_LIMIT, free_port, wait_for
 
 CODE = re.compile(r"^[1-9A-HJ-NP-TV-Z]{4}-[1-9A-HJ-NP-TV-Z]{4}$")
 PAIRING = "/api/whatsapp/pairing-code"
 ENDED = frozenset({"linked", "failed", "expired", "cancelled"})
 STOP_LIMIT_S = 25.0
+NOTHING: Mapping[str, str] = MappingProxyType({})
 Json = dict[str, Any]
 T = TypeVar("T")
 _people = itertools.count(1)
@@ -36,18 +39,20 @@ def somebody() -> tuple[str, str]:
     return f"user_{number}", f"+3363998{number:04d}"
 
 
-def clean_environment(**settings: str) -> dict[str, str]:
-    """The environment with these settings of ours and no other ones."""
+def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the settings of ours in `env` and no other ones."""
     ours = ("PASSERELLE_", "REDIS_", "KV_REST_", "DATABASE_URL", "PORT", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | settings
+    return kept | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | dict(env)
 
 
-def command_line(*words: str, limit: float = 30.0, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def command_line(
+    *words: str, cwd: Path, env: Mapping[str, str] = NOTHING, limit: float = 30.0
+) -> subprocess.CompletedProcess[str]:
     """Run one command of ours to its end, without a terminal."""
     return subprocess.run(
         [*_dying_with_us(), sys.executable, "-m", "passerelle", *words],
-        env=clean_environment(**settings),
+        env=clean_environment(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -55,6 +60,62 @@ def command_line(*words: str, limit: float = 30.0, cwd: Path, **settings: str) -
         timeout=limit,
         check=False,
     )
+
+
+class Command:
+    """A command of ours that is running, without a terminal."""
+
+    def __init__(self, process: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> None:
+        """`lines` brings what it prints, then an empty text."""
+        self._process = process
+        self._lines = lines
+
+    def line(self, limit: float = 5.0) -> str:
+        """The next line that it prints."""
+        try:
+            return self._lines.get(timeout=limit)
+        except queue.Empty:
+            pytest.fail(f"no line within {limit:g} s")
+
+    def rest(self, limit: float = 10.0) -> str:
+        """All that it still prints, once it has ended."""
+        return "".join(iter(lambda: self.line(limit), ""))
+
+    def interrupt(self) -> None:
+        """As Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def exit_code(self, limit: float = 5.0) -> int:
+        return self._process.wait(limit)
+
+
+@contextlib.contextmanager
+def launched(*words: str, cwd: Path, env: Mapping[str, str] = NOTHING) -> Iterator[Command]:
+    """One command of ours in the background; gone at the end. What it prints on stderr comes with its lines."""
+    with subprocess.Popen(
+        [*_dying_with_us(), sys.executable, "-m", "passerelle", *words],
+        env=clean_environment(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        lines: queue.Queue[str] = queue.Queue()
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.put(line)
+            lines.put("")
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield Command(process, lines)
+        finally:
+            process.kill()
+            reader.join()
 
 
 def at_once(count: int, call: Callable[[int], T]) -> list[T]:
@@ -75,8 +136,18 @@ class Gateway:
     It is started from the thread that tests run in: it is killed when that thread ends.
     """
 
-    def __init__(self, data_dir: Path, *words: str, port: int | None = None, **settings: str) -> None:
-        """Start nothing yet; `settings` are environment variables, those that begin with PASSERELLE_ without it."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *words: str,
+        env: Mapping[str, str] = NOTHING,
+        port: int | None = None,
+        stdin: int = subprocess.PIPE,
+    ) -> None:
+        """Start nothing yet; `env` holds settings.
+
+        Its standard input is a pipe that stays open for as long as we live, as a supervisor's would, unless given.
+        """
         self.data_dir = data_dir
         self.port = port or free_port()
         self.settings = {
@@ -84,8 +155,9 @@ class Gateway:
             "PASSERELLE_PORT": str(self.port),
             "PASSERELLE_SANDBOX_LATENCY": "50ms",
             "PASSERELLE_PROBATION": "200ms",
-        } | settings
+        } | dict(env)
         self._words = list(words) or ["serve"]
+        self._stdin = stdin
         self._process: subprocess.Popen[bytes] | None = None
         name = f"{self._words[0]}-{self.port}"
         self._log = data_dir.parent / f"{name}.log"
@@ -119,13 +191,14 @@ class Gateway:
 
     def launch(self) -> Self:
         """Start it and go on."""
+        self._let_go()
         with self._log.open("ab") as log:
             self._began = log.tell()
             self._process = subprocess.Popen(
                 [*_dying_with_us(), sys.executable, "-m", "passerelle", *self._words],
-                env=clean_environment(**self.settings),
+                env=clean_environment(self.settings),
                 cwd=self.data_dir.parent,
-                stdin=subprocess.PIPE,  # open for as long as we live, as a supervisor's would be
+                stdin=self._stdin,
                 stdout=log,
                 stderr=log,
             )
@@ -145,13 +218,11 @@ class Gateway:
         self.signal(signal.SIGKILL)
         self._ended(5)
 
-    def terminate(self) -> float:
-        """SIGTERM; the seconds until it ended, with code 0."""
-        began = time.monotonic()
+    def terminate(self, *, within: float = STOP_LIMIT_S) -> None:
+        """SIGTERM; it ends in time, with code 0."""
         self.signal(signal.SIGTERM)
-        code = self._ended(STOP_LIMIT_S)
+        code = self._ended(within)
         assert code == 0, f"exit code {code}\n{self.log[-3000:]}"
-        return time.monotonic() - began
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "not started"
@@ -166,20 +237,25 @@ class Gateway:
         if self._process is not None and self.running:
             self._process.kill()
             self._process.wait(10)
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        self._let_go()
         self.http.close()
+
+    def hang_up(self) -> None:
+        """Close the pipe that is its standard input, as the death of a supervisor does."""
+        self._let_go()
 
     # what people do with it
 
-    def ask(self, user: str, phone: str, *, headers: dict[str, str] | None = None, **more: object) -> httpx.Response:
+    def ask(
+        self, user: str, phone: str, *, force: bool = False, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         """Ask for a code."""
-        body = {"user_id": user, "phone_number": phone} | more
+        body = {"user_id": user, "phone_number": phone, "force": force}
         return self.http.post(PAIRING, json=body, headers=headers)
 
-    def code_for(self, user: str, phone: str, **more: object) -> Json:
+    def code_for(self, user: str, phone: str, *, force: bool = False) -> Json:
         """Ask for a code, and get it."""
-        answer = self.ask(user, phone, **more)
+        answer = self.ask(user, phone, force=force)
         assert answer.status_code == 200, answer.text
         body: Json = answer.json()
         assert CODE.match(body["code"]), body
@@ -206,9 +282,9 @@ class Gateway:
         """Type a code on the virtual phone."""
         return self.http.post(f"/sandbox/phones/{phone}/enter-code", json={"code": code})
 
-    def link(self, user: str, phone: str, **more: object) -> Json:
+    def link(self, user: str, phone: str, *, force: bool = False) -> Json:
         """Ask, type, linked: the attempt."""
-        code = self.code_for(user, phone, **more)
+        code = self.code_for(user, phone, force=force)
         typed = self.type_code(phone, code["code"])
         assert typed.status_code == 200, typed.text
         return self.until_attempt(code["attempt_id"], "linked")
@@ -237,14 +313,17 @@ class Gateway:
         """Return once this life of it has said `text` so often."""
         wait_for(lambda: self.log.count(text) >= times, f"{text!r} in the log", limit)
 
+    def _let_go(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     def _is_ready(self) -> bool:
         assert self.running, f"ended at once with {self._process and self._process.returncode}\n{self.log[-3000:]}"
         if self._words[0] == "worker":
             return "Worker started" in self.log
-        if self._words[0] == "sandbox":
-            return "SANDBOX world on" in self.log
+        probe = "/sandbox/clock" if self._words[0] == "sandbox" else "/readyz"
         with contextlib.suppress(httpx.TransportError):
-            return self.http.get("/readyz").status_code == 200
+            return self.http.get(probe).status_code == 200
         return False
 
     def _ended(self, limit: float) -> int:
@@ -274,6 +353,17 @@ def all_started(gateways: Iterable[Gateway]) -> Iterator[list[Gateway]]:
         for gateway in started:
             gateway.until_ready()
         yield started
+
+
+@contextlib.contextmanager
+def with_workers(data_dir: Path, count: int, *, env: Mapping[str, str]) -> Iterator[list[Gateway]]:
+    """A process that serves the API and holds the simulated WhatsApp, then `count` that work."""
+    with (
+        Gateway(data_dir, "serve", "--no-worker", env=env) as api,
+        # with nothing as their standard input, as under systemd or in a container
+        all_started(Gateway(data_dir, "worker", env=env, stdin=subprocess.DEVNULL) for _ in range(count)) as workers,
+    ):
+        yield [api, *workers]
 
 
 def events_of(lines: Iterable[str]) -> Iterator[tuple[str, Json]]:

@@ -1,13 +1,15 @@
 """A user asks for a code and ends with a linked phone, whatever WhatsApp does meanwhile."""
 
+import json
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from servers import RedisServer
 
 from acceptance.gateway import CODE, PAIRING, Gateway, at_once, events_of, somebody, timed
+
+from servers import RedisServer
 
 
 @pytest.mark.mission("A1")
@@ -49,28 +51,17 @@ def test_every_step_is_told_in_the_log(with_redis: Gateway) -> None:
 
 
 @pytest.mark.mission("A5")
-def test_with_redis_the_request_goes_through_its_queue(data_dir: Path) -> None:
+def test_with_redis_the_request_goes_through_its_queue(with_redis: Gateway, calm_redis: RedisServer) -> None:
     user, phone = somebody()
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
-        job = gateway.code_for(user, phone)["attempt_id"]
-        keys = redis.ask("KEYS", "bull:passerelle-pairing:*")
-        assert f"bull:passerelle-pairing:{job}" in keys
-        assert "lock:pairing" in redis.ask("KEYS", "passerelle:*")
+    job = with_redis.code_for(user, phone)["attempt_id"]
+    assert f"bull:passerelle-pairing:{job}" in calm_redis.ask("KEYS", "bull:passerelle-pairing:*")
+    assert f"lock:pairing:{user}" in calm_redis.ask("KEYS", "passerelle:*")
 
 
 @pytest.mark.mission("A8")
-@pytest.mark.parametrize("home", ["embedded", "with_redis"])
+@pytest.mark.parametrize("home", ["embedded", "with_redis", "on_postgresql"])
 def test_60_users_at_once_get_one_code_each(home: str, request: pytest.FixtureRequest) -> None:
-    sixty_at_once(request.getfixturevalue(home))
-
-
-@pytest.mark.mission("A8")
-def test_60_users_at_once_get_one_code_each_on_postgresql(data_dir: Path, database_url: str) -> None:
-    with Gateway(data_dir, DATABASE_URL=database_url) as gateway:
-        sixty_at_once(gateway)
-
-
-def sixty_at_once(gateway: Gateway) -> None:
+    gateway: Gateway = request.getfixturevalue(home)
     people = [somebody() for _ in range(60)]
     answers = at_once(60, lambda number: gateway.ask(*people[number]))
     assert {answer.status_code for answer in answers} == {200}, [a.text for a in answers if a.status_code != 200][:3]
@@ -107,15 +98,13 @@ def test_bad_input_is_a_clear_problem(embedded: Gateway, body: str, status: int,
 
 
 @pytest.mark.mission("A1")
-@pytest.mark.parametrize("home", ["sqlite", "postgresql"])
-def test_a_user_id_that_sql_cannot_keep_is_refused(home: str, request: pytest.FixtureRequest, data_dir: Path) -> None:
-    _, phone = somebody()
-    if home == "sqlite":
-        answer = request.getfixturevalue("embedded").ask("a\0b", phone)
-    else:
-        with Gateway(data_dir, DATABASE_URL=request.getfixturevalue("database_url")) as gateway:
-            answer = gateway.ask("a\0b", phone)
-    assert answer.status_code in {200, 422}, answer.text
+@pytest.mark.parametrize("home", ["embedded", "on_postgresql"])
+def test_a_user_id_that_sql_cannot_keep_is_refused(home: str, request: pytest.FixtureRequest) -> None:
+    gateway: Gateway = request.getfixturevalue(home)
+    for user in ("a\0b", "\ud800"):
+        body = json.dumps({"user_id": user, "phone_number": somebody()[1]})
+        answer = gateway.http.post(PAIRING, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 422, answer.text
 
 
 @pytest.mark.mission("A1")
@@ -298,7 +287,7 @@ def test_a_connection_lost_while_pairing_brings_a_second_code_by_itself(embedded
 @pytest.mark.mission("Z1")
 def test_a_link_that_whatsapp_takes_back_is_not_believed(data_dir: Path) -> None:
     user, phone = somebody()
-    with Gateway(data_dir, PASSERELLE_PROBATION="2s") as gateway:
+    with Gateway(data_dir, env={"PASSERELLE_PROBATION": "2s"}) as gateway:
         gateway.fault("logged_out_after_link", phone)
         code = gateway.code_for(user, phone)
         assert gateway.type_code(phone, code["code"]).status_code == 200
@@ -374,23 +363,22 @@ def test_force_gives_up_the_open_attempt(embedded: Gateway) -> None:
 def test_two_users_cannot_pair_one_number_at_the_same_time(embedded: Gateway) -> None:
     user, phone = somebody()
     first = embedded.code_for(user, phone)
-    for more in ({}, {"force": True}):
-        refused = embedded.ask(f"not-{user}", phone, **more)
+    for force in (False, True):
+        refused = embedded.ask(f"not-{user}", phone, force=force)
         assert (refused.status_code, refused.json()["code"]) == (429, "pairing_in_progress")
         assert refused.json()["attempt_id"] == first["attempt_id"]
 
 
 @pytest.mark.mission("A1")
-@pytest.mark.parametrize("home", ["sqlite", "postgresql"])
-def test_the_events_tell_every_state_once_and_end(home: str, request: pytest.FixtureRequest, data_dir: Path) -> None:
-    if home == "sqlite":
-        follow_events(request.getfixturevalue("embedded"))
-    else:
-        with Gateway(data_dir, DATABASE_URL=request.getfixturevalue("database_url")) as gateway:
-            follow_events(gateway)
-
-
-def follow_events(gateway: Gateway) -> None:
+@pytest.mark.parametrize(
+    "home",
+    [
+        "embedded",
+        "on_postgresql",
+    ],
+)
+def test_the_events_tell_every_state_once_and_end(home: str, request: pytest.FixtureRequest) -> None:
+    gateway: Gateway = request.getfixturevalue(home)
     user, phone = somebody()
     first = gateway.code_for(user, phone)
     told = []

@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from servers import HOST, BlackHole, RedisServer, free_port, wait_for
 
-from acceptance.gateway import Gateway, Json, all_started, at_once, somebody, timed
+from acceptance.gateway import Gateway, Json, at_once, somebody, timed
+
+from servers import HOST, BlackHole, RedisServer, free_port, wait_for
 
 PASSWORD = "hunter2-and-a-half"
 CONNECTING = "🔄 Redis connecting..."
@@ -52,7 +53,7 @@ class Lived:
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     folder = tmp_path_factory.mktemp("lived") / "data"
     folder.mkdir()
-    with RedisServer(password=PASSWORD) as redis, Gateway(folder, REDIS_URL=redis.url) as gateway:
+    with RedisServer(password=PASSWORD) as redis, Gateway(folder, env={"REDIS_URL": redis.url}) as gateway:
         yield Lived(gateway, redis)
 
 
@@ -83,12 +84,21 @@ def malformed(_: ExitStack) -> str:
 @pytest.mark.mission("A4")
 @pytest.mark.mission("A6")
 @pytest.mark.mission("D1")
-@pytest.mark.parametrize("away", [refused, black_hole, frozen, wrong_password, malformed], ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    "away",
+    [
+        refused,
+        black_hole,
+        pytest.param(frozen, marks=pytest.mark.long),
+        pytest.param(wrong_password, marks=pytest.mark.long),
+        malformed,
+    ],
+)
 def test_with_redis_away_from_the_start_a_code_comes_as_fast(
     away: Callable[[ExitStack], str], data_dir: Path, reference_s: float
 ) -> None:
     with ExitStack() as stack:
-        gateway = stack.enter_context(Gateway(data_dir, REDIS_URL=away(stack)))
+        gateway = stack.enter_context(Gateway(data_dir, env={"REDIS_URL": away(stack)}))
         for _ in range(3):
             assert pair(gateway) < reference_s + KNOWN_S
         user, phone = somebody()
@@ -170,7 +180,10 @@ def test_the_queue_works_again_after_redis_was_restarted_empty(lived: Lived, ref
 @pytest.mark.mission("A6")
 def test_redis_is_killed_while_the_code_is_asked_for(data_dir: Path) -> None:
     user, phone = somebody()
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url, PASSERELLE_SANDBOX_LATENCY="2s") as gateway:
+    with (
+        RedisServer() as redis,
+        Gateway(data_dir, env={"REDIS_URL": redis.url, "PASSERELLE_SANDBOX_LATENCY": "2s"}) as gateway,
+    ):
 
         def ask_or_kill(number: int) -> tuple[Json, float]:
             if number == 0:
@@ -192,8 +205,8 @@ def test_redis_is_killed_while_the_job_is_queued(data_dir: Path, database_url: s
     user, phone = somebody()
     with RedisServer() as redis, ExitStack() as stack:
         settings = {"DATABASE_URL": database_url, "REDIS_URL": redis.url}
-        api = stack.enter_context(Gateway(data_dir, "serve", "--no-worker", **settings))
-        worker = Gateway(data_dir, "worker", **settings)
+        api = stack.enter_context(Gateway(data_dir, "serve", "--no-worker", env=settings))
+        worker = Gateway(data_dir, "worker", env=settings)
         stack.callback(worker.stop)
         answer = api.ask(user, phone, headers={"Prefer": "respond-async"})
         assert answer.status_code == 202
@@ -209,13 +222,14 @@ def test_redis_is_killed_while_the_job_is_queued(data_dir: Path, database_url: s
         assert pair(api) < 2.0
 
 
+@pytest.mark.long
 @pytest.mark.mission("A6")
 def test_a_job_that_redis_forgot_is_done_all_the_same(data_dir: Path, database_url: str) -> None:
     user, phone = somebody()
     with RedisServer() as redis, ExitStack() as stack:
         settings = {"DATABASE_URL": database_url, "REDIS_URL": redis.url}
-        api = stack.enter_context(Gateway(data_dir, "serve", "--no-worker", **settings))
-        worker = Gateway(data_dir, "worker", **settings)
+        api = stack.enter_context(Gateway(data_dir, "serve", "--no-worker", env=settings))
+        worker = Gateway(data_dir, "worker", env=settings)
         stack.callback(worker.stop)
         job = api.ask(user, phone, headers={"Prefer": "respond-async"}).json()["attempt_id"]
         redis.restart()
@@ -226,16 +240,17 @@ def test_a_job_that_redis_forgot_is_done_all_the_same(data_dir: Path, database_u
 @pytest.mark.mission("A4")
 def test_redis_flaps_under_load_and_nobody_is_refused(data_dir: Path) -> None:
     """A real redis-server is killed and started again while users keep asking."""
-    with RedisServer(password=PASSWORD) as redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
+    with RedisServer(password=PASSWORD) as redis, Gateway(data_dir, env={"REDIS_URL": redis.url}) as gateway:
         over = threading.Event()
 
         def ask_or_flap(number: int) -> list[float]:
             if number == 0:
-                for _ in range(2):
-                    redis.kill()
-                    time.sleep(1.2)  # known by then
-                    redis.start()
-                    time.sleep(1.2)
+                redis.kill()
+                gateway.until_log(ERROR)
+                time.sleep(1)  # that long they ask while it is away
+                redis.start()
+                gateway.until_log(STORE, times=2)
+                time.sleep(0.5)  # and when it is back
                 over.set()
             took = []
             while not over.is_set():
@@ -243,7 +258,7 @@ def test_redis_flaps_under_load_and_nobody_is_refused(data_dir: Path) -> None:
             return took
 
         took = [seconds for one in at_once(9, ask_or_flap) for seconds in one]
-        assert len(took) > 40
+        assert len(took) >= 16
         assert max(took) < DISCOVERING_S
         assert PASSWORD not in gateway.log
         assert "Traceback" not in gateway.log
@@ -252,7 +267,7 @@ def test_redis_flaps_under_load_and_nobody_is_refused(data_dir: Path) -> None:
 @pytest.mark.mission("D4")
 def test_a_gateway_that_starts_while_redis_is_down_knows_its_sessions(data_dir: Path) -> None:
     redis = RedisServer("--appendonly", "yes", "--appendfsync", "always", password=PASSWORD)
-    with redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
+    with redis, Gateway(data_dir, env={"REDIS_URL": redis.url}) as gateway:
         before = gateway.link(*somebody())
         wait_for(lambda: "sessions" in redis.ask("KEYS", "passerelle:*"), "the session in Redis", 5)
         assert gateway.sessions()["source"] == "redis"
@@ -270,7 +285,7 @@ def test_a_gateway_that_starts_while_redis_is_down_knows_its_sessions(data_dir: 
         redis.start()
         wait_for(lambda: gateway.sessions()["source"] == "redis", "source redis", 10)
         assert {one["id"] for one in gateway.sessions()["items"]} == both
-        wait_for(lambda: during["session_id"] in str(redis.ask("KEYS", "*")) or _holds(redis, during), "applied", 5)
+        wait_for(lambda: _holds(redis, during), "what happened meanwhile, in Redis", 5)
 
 
 def _holds(redis: RedisServer, attempt: Json) -> bool:
@@ -280,19 +295,20 @@ def _holds(redis: RedisServer, attempt: Json) -> bool:
 
 @pytest.mark.mission("D4")
 def test_it_stops_in_time_while_redis_is_frozen(data_dir: Path) -> None:
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
+    with RedisServer() as redis, Gateway(data_dir, env={"REDIS_URL": redis.url}) as gateway:
         pair(gateway)
         redis.freeze()
-        assert gateway.terminate() < 10
+        gateway.terminate(within=10)
 
 
 @pytest.mark.mission("A4")
 def test_a_redis_that_takes_no_writes_stops_nobody(data_dir: Path, reference_s: float) -> None:
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
+    with RedisServer() as redis, Gateway(data_dir, env={"REDIS_URL": redis.url}) as gateway:
         pair(gateway)
         redis.ask("CONFIG", "SET", "maxmemory", "1")
         assert pair(gateway) < DISCOVERING_S
         gateway.until_log("⚠️ Redis not writable")
-        for _ in range(3):
-            assert pair(gateway) < reference_s + KNOWN_S
+        assert (
+            max(pair(gateway) for _ in range(3)) < reference_s + KNOWN_S / 2
+        )  # nothing is left to a queue that is shut
         gateway.link(*somebody())

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers import PostgresServer, RedisServer
 
 from acceptance.gateway import PAIRING, Gateway, all_started, at_once, somebody
 
+from servers import PostgresServer, RedisServer, wait_for
+
 BUSY = "An operation is already in progress for your account."
-OCCUPÉ = "Une opération est déjà en cours pour votre compte."
+BUSY_IN_FRENCH = "Une opération est déjà en cours pour votre compte."
 SLOW = {"PASSERELLE_SANDBOX_LATENCY": "800ms"}
 
 
@@ -36,8 +37,8 @@ def three(
         settings = SLOW | {"DATABASE_URL": postgres_server.create_database()}
         if request.param == "with Redis":
             settings["REDIS_URL"] = redis.url
-        processes = [Gateway(folder, "serve", "--no-worker", **settings) for _ in range(3)]
-        started = stack.enter_context(all_started([*processes, Gateway(folder, "worker", **settings)]))
+        processes = [Gateway(folder, "serve", "--no-worker", env=settings) for _ in range(3)]
+        started = stack.enter_context(all_started([*processes, Gateway(folder, "worker", env=settings)]))
         yield Three(started[:3], redis)
 
 
@@ -70,20 +71,19 @@ def test_of_50_requests_one_gets_the_code_while_redis_is_killed_half_way(three: 
 
 
 @pytest.mark.mission("A3")
-def test_a_lock_that_a_finished_attempt_left_behind_is_taken_over(data_dir: Path) -> None:
+def test_a_lock_that_a_finished_attempt_left_behind_is_taken_over(with_redis: Gateway, calm_redis: RedisServer) -> None:
     user, phone = somebody()
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
-        redis.ask("SET", f"passerelle:{{default}}:lock:pairing:{user}", "pair_long_gone")
-        first = gateway.code_for(user, phone)
-        assert first["attempt_id"] in redis.ask("GET", f"passerelle:{{default}}:lock:pairing:{user}")
-        assert gateway.log.count(f"[SessionLock] Lock acquired for user {user}") == 1
+    calm_redis.ask("SET", lock_of(user), "pair_long_gone")
+    first = with_redis.code_for(user, phone)
+    assert first["attempt_id"] in calm_redis.ask("GET", lock_of(user))
+    assert with_redis.log.count(f"[SessionLock] Lock acquired for user {user}") == 1
 
 
 @pytest.mark.mission("A2")
 @pytest.mark.mission("A3")
 def test_an_attempt_past_its_time_stands_in_nobodys_way(data_dir: Path) -> None:
     user, phone = somebody()
-    with Gateway(data_dir, PASSERELLE_JOB_TIMEOUT="1s") as gateway:
+    with Gateway(data_dir, env={"PASSERELLE_JOB_TIMEOUT": "1s"}) as gateway:
         first = gateway.code_for(user, phone)
         refused = gateway.ask(user, phone)
         assert refused.status_code == 429
@@ -93,19 +93,21 @@ def test_an_attempt_past_its_time_stands_in_nobodys_way(data_dir: Path) -> None:
 
 
 @pytest.mark.mission("A2")
-def test_the_lock_lives_as_long_as_it_was_told_to(data_dir: Path) -> None:
+def test_the_lock_lives_5_minutes_or_until_its_attempt_ends(with_redis: Gateway, calm_redis: RedisServer) -> None:
     user, phone = somebody()
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url, PASSERELLE_LOCK_TTL="7s") as gateway:
-        key = f"passerelle:{{default}}:lock:pairing:{user}"
-        gateway.code_for(user, phone)
-        assert 0 < int(redis.ask("PTTL", key).splitlines()[0].removeprefix(":")) <= 7000
-    with RedisServer() as redis, Gateway(data_dir, REDIS_URL=redis.url) as gateway:
-        user, phone = somebody()
-        key = f"passerelle:{{default}}:lock:pairing:{user}"
-        code = gateway.code_for(user, phone)
-        assert 295_000 < int(redis.ask("PTTL", key).splitlines()[0].removeprefix(":")) <= 300_000
-        gateway.http.delete(f"{PAIRING}/{code['attempt_id']}")
-        assert redis.ask("EXISTS", key).startswith(":0")
+    code = with_redis.code_for(user, phone)
+    left_ms = int(calm_redis.ask("PTTL", lock_of(user)).splitlines()[0].removeprefix(":"))
+    assert 295_000 < left_ms <= 300_000
+    with_redis.http.delete(f"{PAIRING}/{code['attempt_id']}")
+    assert calm_redis.ask("EXISTS", lock_of(user)).startswith(":0")
+    other, number = somebody()
+    with_redis.fault("passkey_required", number)
+    assert with_redis.ask(other, number).status_code == 409
+    wait_for(lambda: calm_redis.ask("EXISTS", lock_of(other)).startswith(":0"), "the lock's end after an error", 2)
+
+
+def lock_of(user: str) -> str:
+    return f"passerelle:{{default}}:lock:pairing:{user}"
 
 
 def burst(gateways: list[Gateway], *, half_way: object = None) -> list[httpx.Response]:
@@ -145,4 +147,4 @@ def expect_one(answers: list[httpx.Response]) -> None:
         assert 1 <= int(answer.headers["retry-after"]) <= 300
         assert body["retry_after"] == int(answer.headers["retry-after"])
         french = answer.request.headers["accept-language"].startswith("fr")
-        assert body["detail"] == (OCCUPÉ if french else BUSY)
+        assert body["detail"] == (BUSY_IN_FRENCH if french else BUSY)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from apps import NUMBER, gateway, http
+from apps import ME, NUMBER, ended_as, gateway, http
 
 PAIR = "/api/whatsapp/pairing-code"
 pytestmark = pytest.mark.anyio
@@ -178,3 +179,16 @@ async def test_in_production_the_sandbox_asks_for_the_key(tmp_path: Path) -> Non
     async with production as app, http(app) as client:
         is_problem(await client.get("/sandbox/phones"), 401, "key_missing")
         assert (await client.get("/sandbox/phones", headers={"X-API-Key": "right"})).status_code == 200
+
+
+async def test_sessions_come_in_pages(tmp_path: Path) -> None:
+    async with gateway(tmp_path, probation=timedelta(0)) as app, http(app) as client:
+        for number in ("+33639980001", "+33639980002", "+33639980003"):
+            code = (await client.post(PAIR, json={"user_id": number, "phone_number": number})).json()
+            await client.post(f"/sandbox/phones/{number[1:]}/enter-code", json={"code": code["code"]})
+            await ended_as(app, await app.pairing.get(ME, code["attempt_id"]))
+        page = (await client.get("/api/whatsapp/sessions", params={"limit": 2})).json()
+        rest = (await client.get("/api/whatsapp/sessions", params={"cursor": page["next_cursor"]})).json()
+        assert [one["user_id"][-1] for one in page["items"] + rest["items"]] == ["1", "2", "3"]
+        assert rest["next_cursor"] is None
+        is_problem(await client.get("/api/whatsapp/sessions", params={"limit": 0}), 422, "invalid_request")

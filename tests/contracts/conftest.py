@@ -11,9 +11,15 @@ from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, StateListener, examine
+
 from servers import PostgresServer
 
 OpenLink = Callable[..., Awaitable[RedisLink]]
+
+
+def closed_link(url: str | None) -> RedisLink:
+    """A link not started yet, that finds out in a tenth of a second."""
+    return RedisLink(setting=examine(url), redactor=Redactor(), probe_every=0.1)
 
 
 @asynccontextmanager
@@ -57,11 +63,11 @@ async def local(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def open_link() -> AsyncIterator[OpenLink]:
-    """Makes and starts links; closes them at the end."""
+    """Starts links (to an address, or made already); closes them at the end."""
     links: list[RedisLink] = []
 
-    async def make(url: str | None, *listeners: StateListener) -> RedisLink:
-        link = RedisLink(setting=examine(url), redactor=Redactor(), probe_every=0.1)
+    async def make(address: str | RedisLink | None, *listeners: StateListener) -> RedisLink:
+        link = address if isinstance(address, RedisLink) else closed_link(address)
         links.append(link)
         for listener in listeners:
             link.listen(listener)

@@ -82,7 +82,12 @@ def test_two_tables_and_a_list_may_stand_in_one_statement() -> None:
     assert for_postgres(text)[1] == ("left", "right", "wanted")
 
 
-values = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"]))
+# Without NUL, which no PostgreSQL takes and which SQLite's JSON ends a text at: whoever takes texts in refuses it.
+values = (
+    st.none()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+)
 
 
 @given(st.lists(st.fixed_dictionaries({"id": values, "size": values}), max_size=5))

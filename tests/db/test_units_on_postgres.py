@@ -1,6 +1,7 @@
 """Units of work on PostgreSQL: one transaction each, and nobody waits for a server that is away."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -18,6 +19,7 @@ from passerelle.db.postgres import POOL_SIZE, PostgresDatabase
 from passerelle.db.url import PostgresTarget, read_url
 from passerelle.errors import PasserelleError
 from passerelle.migrations import HEAD
+
 from servers import HOST, PostgresServer, eventually
 
 pytestmark = pytest.mark.anyio
@@ -72,9 +74,34 @@ async def write(tx: Tx, number: int) -> int:
     return number
 
 
+async def on_the_disk(tx: Tx) -> None:
+    """This server commits without waiting for its disk (it is quicker so): once, it waits for all there is so far."""
+    await tx.sql("SET LOCAL synchronous_commit = on")
+    await tx.sql("SELECT pg_logical_emit_message(TRUE, 'tests', 'something to wait for')")
+
+
 async def ids(database: PostgresDatabase) -> list[int]:
     rows = await database.read(lambda tx: tx.sql("SELECT id FROM notes ORDER BY id"))
     return [row["id"] for row in rows]
+
+
+async def killed(server: PostgresServer) -> None:
+    """Dead with all its sessions: those outlive it for a moment, and could still answer."""
+    sessions = _children(server.pid)
+    server.kill()
+    await eventually(lambda: not any(_is_child(status, None) for status in sessions), "sessions live on")
+
+
+def _children(parent: int) -> list[Path]:
+    return [status for status in Path("/proc").glob("[0-9]*/status") if _is_child(status, parent)]
+
+
+def _is_child(status: Path, parent: int | None) -> bool:
+    """Whether this process lives (below `parent`, when given)."""
+    with contextlib.suppress(OSError):
+        text = status.read_text()
+        return "\nState:\tZ" not in text and (parent is None or f"\nPPid:\t{parent}\n" in text)
+    return False
 
 
 def events(lines: list[Any]) -> list[str]:
@@ -225,7 +252,8 @@ async def test_a_killed_server_is_told_to_everybody_and_comes_back_by_itself(
     held = Held(database, 5)
     await held.inside()
     with capture_logs() as lines:
-        server.kill()
+        await database.run(on_the_disk)
+        await killed(server)
         held.go.set()
         began = time.monotonic()
         outcomes = await asyncio.gather(*held.units, return_exceptions=True)
@@ -244,7 +272,7 @@ async def test_a_killed_server_is_told_to_everybody_and_comes_back_by_itself(
 
 
 async def test_a_server_that_is_away_at_the_start_is_refused_and_found_later(server: PostgresServer, url: str) -> None:
-    server.kill()
+    await killed(server)
     database = opened(url)
     await away(database.run(lambda tx: tx.sql("SELECT 1")), limit=3)
     await away(database.run(lambda tx: tx.sql("SELECT 1")), limit=NOBODY_WAITS)
@@ -257,33 +285,32 @@ async def test_a_server_that_is_away_at_the_start_is_refused_and_found_later(ser
 async def test_closing_while_the_server_is_away_does_not_wait_for_it(server: PostgresServer, url: str) -> None:
     database = opened(url)
     await database.run(lambda tx: tx.sql("SELECT 1"))
-    server.kill()
+    await killed(server)
     await away(database.run(lambda tx: tx.sql("SELECT 1")), limit=3)
     began = time.monotonic()
     await database.close()
     assert time.monotonic() - began < 3
 
 
-async def test_no_free_connection_is_not_a_server_that_is_down(database: PostgresDatabase) -> None:
-    held = Held(database, POOL_SIZE)
-    await held.inside()
-    with capture_logs() as lines:
-        refusal = await away(database.run(lambda tx: write(tx, 1)), limit=2.5)
-        assert (refusal.reason, refusal.maybe_committed) == ("no free connection", False)
-        assert database.link.is_up
-        held.go.set()
-        await asyncio.gather(*held.units)
-        assert await database.run(lambda tx: write(tx, 2)) == 2
-    assert events(lines) == []
-
-
-async def test_a_statement_may_take_three_seconds_and_no_more(database: PostgresDatabase) -> None:
-    await away(database.run(lambda tx: tx.sql("SELECT pg_sleep(20)")), limit=3.5)
+async def test_no_free_connection_is_not_a_server_that_is_down_and_no_statement_takes_more_than_three_seconds(
+    database: PostgresDatabase,
+) -> None:
+    began = time.monotonic()
+    slow = [asyncio.ensure_future(database.run(lambda tx: tx.sql("SELECT pg_sleep(20)"))) for _ in range(POOL_SIZE)]
+    await asyncio.sleep(0)
+    refusal = await away(database.run(lambda tx: write(tx, 1)), limit=2.5)
+    assert (refusal.reason, refusal.maybe_committed) == ("no free connection", False)
+    assert database.link.is_up
+    outcomes = await asyncio.gather(*slow, return_exceptions=True)
+    assert time.monotonic() - began < 4
+    assert [type(outcome) for outcome in outcomes] == [DatabaseAway] * POOL_SIZE
     await eventually(lambda: database.link.is_up)
-    assert await database.run(lambda tx: write(tx, 1)) == 1
+    assert await database.run(lambda tx: write(tx, 2)) == 2
 
 
-async def test_a_black_hole_ends_within_the_time_of_one_command(wired: tuple[PostgresDatabase, Wire]) -> None:
+async def test_a_black_hole_ends_with_one_command_and_its_cancellation(
+    wired: tuple[PostgresDatabase, Wire],
+) -> None:
     database, wire = wired
     held = Held(database, 3)
     await held.inside()
@@ -292,7 +319,7 @@ async def test_a_black_hole_ends_within_the_time_of_one_command(wired: tuple[Pos
     began = time.monotonic()
     outcomes = await asyncio.gather(*held.units, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DatabaseAway] * 3
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 5.5, "3 s for the command, 2 s in which the driver asks for its cancellation"
     await away(database.run(lambda tx: write(tx, 1)), limit=NOBODY_WAITS)
     wire.flow()
     await eventually(lambda: database.link.is_up, limit=5)
@@ -327,13 +354,17 @@ async def test_a_lost_answer_to_a_statement_is_known_to_have_saved_nothing(
 # --- units of several processes
 
 
-async def test_two_units_that_wait_for_each_other_end_with_an_error_of_ours(database: PostgresDatabase) -> None:
+async def test_of_two_units_that_wait_for_each_other_none_meets_an_error_of_the_driver(
+    database: PostgresDatabase,
+) -> None:
     await database.run(lambda tx: tx.many("INSERT INTO notes (id) VALUES (:id)", [{"id": 1}, {"id": 2}]))
-    met = asyncio.Barrier(2)
+    met, gone_on = asyncio.Barrier(2), asyncio.Event()
 
     async def cross(tx: Tx, first: int, second: int) -> None:
         await tx.sql("UPDATE notes SET body = 'y' WHERE id = :id", id=first)
-        await met.wait()
+        if not gone_on.is_set():  # a unit may be run again
+            await met.wait()
+            gone_on.set()
         await tx.sql("UPDATE notes SET body = 'y' WHERE id = :id", id=second)
 
     outcomes = await asyncio.gather(
@@ -341,8 +372,8 @@ async def test_two_units_that_wait_for_each_other_end_with_an_error_of_ours(data
         database.run(partial(cross, first=2, second=1)),
         return_exceptions=True,
     )
-    assert sum(outcome is None for outcome in outcomes) == 1, "one of them is let through"
-    assert any(isinstance(outcome, PasserelleError) for outcome in outcomes)
+    assert None in outcomes, "one of them is let through"
+    assert all(outcome is None or isinstance(outcome, PasserelleError) for outcome in outcomes)
     assert database.link.is_up
 
 
@@ -365,11 +396,15 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database: PostgresDa
     assert {row["tablename"] for row in rows} == {"notes", "facts"}
 
 
+async def _answered(tx: Tx, number: int) -> Any:
+    return await tx.sql("SELECT CAST(:n AS BIGINT) AS n", n=number)
+
+
 async def test_behind_a_transaction_pooler_no_statement_is_kept(server: PostgresServer, url: str) -> None:
     database = opened(f"{url}?pgbouncer=true")
     for number in range(3):
-        asked = await database.run(lambda tx, n=number: tx.sql("SELECT CAST(:n AS BIGINT) AS n", n=n))
-        assert asked == [{"n": number}]
+        asked = partial(_answered, number=number)
+        assert await database.run(asked) == [{"n": number}]
     kept = await database.run(lambda tx: tx.sql("SELECT name FROM pg_prepared_statements"))
     assert len(kept) <= 1, "at most the one that asks"
     assert HOST in url

@@ -20,6 +20,7 @@ from passerelle.redis_link import (
     request_budget,
 )
 from passerelle.redis_link.driver import Driver
+
 from servers import BlackHole, RedisServer, eventually, free_port
 
 pytestmark = pytest.mark.anyio

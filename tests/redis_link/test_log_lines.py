@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisAway, RedisLink, examine
+
 from servers import RedisServer, eventually, free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("D1")]

@@ -37,7 +37,7 @@ def running(settings: Settings, redactor: Redactor, *, on_port: bool) -> Iterato
     """A gateway in a thread of this process, on the control socket alone unless `on_port`; gracefully stopped.
 
     Raises:
-        Misconfigured: it cannot start.
+        Misconfigured, PasserelleError: it cannot start.
     """
     started = threading.Event()
     failed: list[BaseException] = []
@@ -56,12 +56,13 @@ def running(settings: Settings, redactor: Redactor, *, on_port: bool) -> Iterato
         finally:
             started.set()
 
-    thread = threading.Thread(target=run, name="gateway")
+    thread = threading.Thread(target=run, name="gateway", daemon=True)
     thread.start()
-    started.wait(START_LIMIT_S)
+    if not started.wait(START_LIMIT_S):
+        raise Misconfigured(f"The gateway did not start within {START_LIMIT_S:g} s; see passerelle.log.")
     if failed:
         thread.join()
-        raise failed[0] if isinstance(failed[0], Misconfigured) else RuntimeError("the gateway did not start")
+        raise failed[0]
     try:
         yield
     finally:

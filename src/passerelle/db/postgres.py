@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -90,11 +90,20 @@ class PostgresDatabase:
         self.link.refuse_while_down()
         _in_unit.set(True)
         done = False
-        async with self._named(lambda: done):
-            async with self._engine.connect() as connection, connection.begin():
+        async with self._named(lambda: done), self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            transaction = await connection.begin()
+            try:
                 result = await unit(PostgresTx(connection))
                 done = True
-            return result
+                await transaction.commit()
+            except BaseException as error:
+                if _is_lost(error) and driver is not None:
+                    driver.terminate()  # to part in good order would cost 2 s more, in which nobody answers
+                with contextlib.suppress(SQLAlchemyError, OSError):
+                    await transaction.rollback()
+                raise
+        return result
 
     @contextlib.asynccontextmanager
     async def _named(self, done: Callable[[], bool]) -> AsyncIterator[None]:
@@ -104,10 +113,12 @@ class PostgresDatabase:
         except PoolTimeoutError as error:  # too much at once: the database itself may be well
             raise DatabaseAway("no free connection") from error
         except DBAPIError as error:
-            state = str(getattr(error.orig, "sqlstate", None) or "")
+            state = _state(error)
             if state == "53100":
                 raise StorageFull from error
-            if not error.connection_invalidated and not state.startswith(_AWAY_STATES):
+            if state.startswith("40"):  # a deadlock, or two units at odds: this one was rolled back, and may come again
+                raise DatabaseAway("another unit was in the way") from error
+            if not _is_lost(error):
                 raise
             raise self._away(error, maybe_committed=done()) from error
         except (OSError, TimeoutError) as error:
@@ -125,3 +136,14 @@ class PostgresDatabase:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # its caller may be gone: heard, so that the loop does not complain
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether the connection is of no use any more."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _state(error).startswith(_AWAY_STATES)
+    return isinstance(error, OSError | TimeoutError)

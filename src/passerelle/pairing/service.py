@@ -12,7 +12,7 @@ from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
 from passerelle.coordination.news import News
 from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
-from passerelle.db import Database, Tx
+from passerelle.db import Database, DatabaseAway, Tx
 from passerelle.errors import Rejected, Unavailable
 from passerelle.pairing.model import (
     Attempt,
@@ -93,7 +93,7 @@ class Pairing:
         attempt = self._new(caller, user_id, read_phone_number(phone_number), idempotency_key)
         with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
             mine, given_up = attempt, None
-            if not await self._insert(attempt):
+            if not await self._inserted_unhindered(attempt):
                 mine, given_up = await self._database.run(partial(self._write_down, attempt=attempt, force=force))
             if given_up is not None:
                 await self._gone(given_up)
@@ -172,6 +172,12 @@ class Pairing:
             expires_at=now + self._attempt_life,
             idempotency_key=idempotency_key,
         )
+
+    async def _inserted_unhindered(self, attempt: Attempt) -> bool:
+        try:
+            return await self._insert(attempt)
+        except DatabaseAway:  # perhaps for another one's sake only: alone it gets its own answer
+            return False
 
     async def _insert_together(self, attempts: list[Attempt]) -> list[bool]:
         return await self._database.run(partial(self._insert_unhindered, attempts=attempts))

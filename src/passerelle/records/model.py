@@ -5,7 +5,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from passerelle.errors import Text, Unavailable
+
 APPLIED = "_applied"
+
+
+class Unreadable(Unavailable):
+    """What lies at the home of the records is not what we wrote there; it is left as it is."""
+
+    code = "records_unreadable"
+    text = Text("The stored data cannot be read.", "Les données enregistrées sont illisibles.")
+    hint = Text(
+        "The operator must look at what was written there by somebody else.",
+        "L'exploitant doit examiner ce qu'un autre y a écrit.",
+    )
 
 
 class Source(StrEnum):
@@ -34,11 +47,14 @@ class Record:
     data: dict[str, Any]
 
     def merged(self, fact: "Fact") -> "Record":
-        """This record with `fact` applied; a fact that is not newer than the last one applied changes nothing."""
+        """This record with `fact` applied, in every field that no newer fact has told; late or double is harmless."""
         mark = [fact.fence, fact.seq]
-        if mark <= self.data.get(APPLIED, [-1, -1]):
+        marks: dict[str, list[int]] = self.data.get(APPLIED, {})
+        newer = {name: value for name, value in fact.patch.items() if mark > marks.get(name, [-1, -1])}
+        if not newer:
             return self
-        return Record(id=self.id, version=self.version, data={**self.data, **fact.patch, APPLIED: mark})
+        applied = marks | dict.fromkeys(newer, mark)
+        return Record(id=self.id, version=self.version, data={**self.data, **newer, APPLIED: applied})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

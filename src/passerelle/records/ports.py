@@ -39,7 +39,7 @@ class FactBook(Protocol):
         ...
 
     async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
-        """The facts not applied yet, in order; at most 1,000."""
+        """The facts not applied yet, in order: all of one collection, or at most 1,000 of whichever."""
         ...
 
     async def forget(self, tx: Tx, seqs: list[int]) -> None:

@@ -11,7 +11,7 @@ import structlog
 from passerelle.clock import Clock
 from passerelle.db import Database, DatabaseAway, Tx
 from passerelle.db.units import from_us
-from passerelle.errors import Rejected, Text, Unavailable
+from passerelle.errors import PasserelleError, Rejected, Text, Unavailable
 from passerelle.records.model import Change, CollectionKey, Fact, Reading, Record, Source
 from passerelle.records.ports import FactBook, RecordStore, Shadow
 from passerelle.redis_link import RedisState, RedisStatus
@@ -83,29 +83,36 @@ class Records:
     async def apply_facts_for_ever(self, *, every_s: float = 1.0) -> None:
         """Bring facts into their records as soon as the home takes them."""
         while True:
+            self._news.clear()
             try:
                 await self.apply_facts()
             except (Unavailable, Rejected) as away:
                 log.debug("facts wait for their home", code=away.code)
-            self._news.clear()
-            try:
+            except Exception:
+                log.exception("❌ Facts could not be applied")
+            with suppress(TimeoutError):
                 async with asyncio.timeout(every_s):
                     await self._news.wait()
-            except TimeoutError:
-                continue
 
     async def apply_facts(self) -> int:
-        """Apply every waiting fact, then forget it; how many.
+        """Apply every waiting fact, then forget it; how many. A collection that cannot be saved holds up no other.
 
         Raises:
-            Unavailable: the home is away; the facts stay written down.
+            Unavailable, Rejected: why one could not be saved; its facts stay written down.
         """
         waiting: defaultdict[CollectionKey, list[Fact]] = defaultdict(list)
         for fact in await self._database.read(self._facts.waiting):
             waiting[fact.key].append(fact)
+        refused: PasserelleError | None = None
         for key, facts in waiting.items():
-            await self._apply(key, facts)
-            await self._database.run(partial(self._facts.forget, seqs=[fact.seq for fact in facts]))
+            try:
+                await self._apply(key, facts)
+            except (Unavailable, Rejected) as away:
+                refused = away
+            else:
+                await self._database.run(partial(self._facts.forget, seqs=[fact.seq for fact in facts]))
+        if refused is not None:
+            raise refused
         return sum(map(len, waiting.values()))
 
     async def _apply(self, key: CollectionKey, facts: list[Fact]) -> None:

@@ -64,7 +64,10 @@ REFUSALS: dict[FaultKind, type[PasserelleError]] = {
     FaultKind.BAD_DISPLAY_NAME: whatsapp.ProviderMisconfigured,
 }
 # The first cool-down of reference/whatsapp.md §3.6.
-_RETRY_AFTER = {FaultKind.RATE_OVERLIMIT: timedelta(minutes=15)}
+_RETRY_AFTER = {
+    FaultKind.RATE_OVERLIMIT: timedelta(minutes=15),
+    FaultKind.PAIRING_IN_PROGRESS: timedelta(minutes=1),
+}
 
 HITS_CONNECTING = frozenset({FaultKind.PROVIDER_UNAVAILABLE, FaultKind.SLOW_CODE})
 HITS_A_CODE = frozenset({FaultKind.NO_CODE, FaultKind.DISCONNECT_WHILE_PAIRING, *REFUSALS})

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from passerelle.clients.model import Caller
 from passerelle.sessions.model import Session
@@ -17,11 +17,18 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIR
     asking = Annotated[Caller, Depends(caller)]
 
     @router.get("")
-    async def list_sessions(who: asking) -> dict[str, Any]:
-        """Every linked phone, and where that is known from."""
+    async def list_sessions(
+        who: asking, limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: str = ""
+    ) -> dict[str, Any]:
+        """The linked phones by id, those after `cursor` first, and where that is known from."""
         reading = await sessions.read_all(who)
-        items = [_shown(session, reading) for session in reading.sessions]
-        return {"items": items, "next_cursor": None, "source": reading.source, "as_of": _rfc(reading.as_of)}
+        after = [session for session in reading.sessions if session.id > cursor]
+        return {
+            "items": [_shown(session, reading) for session in after[:limit]],
+            "next_cursor": after[limit - 1].id if len(after) > limit else None,
+            "source": reading.source,
+            "as_of": _rfc(reading.as_of),
+        }
 
     @router.get("/{session_id}")
     async def get_session(session_id: str, who: asking) -> dict[str, Any]:

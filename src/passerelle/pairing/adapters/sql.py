@@ -8,6 +8,8 @@ from passerelle.pairing.adapters.rows import to_attempt, to_changes, to_new_row
 from passerelle.pairing.model import CLAIMS_PER_ATTEMPT, FIRST_COOL_DOWN, LONGEST_COOL_DOWN, Attempt
 from passerelle.sessions.ports import Number
 
+# Batches touch their rows in one order, so that two of them never wait for each other; what a statement is to touch is
+# chosen once (MATERIALIZED): PostgreSQL may else run a sub-query per row, and its LIMIT with it.
 _INSERT = """
 INSERT INTO pairing_attempts (id, client_id, user_id, phone_number, session_id, status, idempotency_key,
     created_us, expires_us, due_us, updated_us)
@@ -15,24 +17,26 @@ SELECT new.id, new.client_id, new.user_id, new.phone_number, new.session_id, 'qu
     new.created_us, new.expires_us, :db_now + CAST(:head_start_us AS BIGINT), :db_now
 FROM EACH(:attempts AS (id TEXT, client_id TEXT, user_id TEXT, phone_number TEXT, session_id TEXT,
     idempotency_key TEXT, created_us BIGINT, expires_us BIGINT)) AS new
-WHERE TRUE ON CONFLICT DO NOTHING RETURNING id
+WHERE TRUE ORDER BY new.client_id, new.user_id ON CONFLICT DO NOTHING RETURNING id
 """
 _SAVE = """
+WITH locked AS MATERIALIZED (SELECT id FROM pairing_attempts WHERE id = ANY(:ids) ORDER BY id {lock})
 UPDATE pairing_attempts SET status = new.status, code = new.code, code_expires_us = new.code_expires_us,
     codes_issued = new.codes_issued, device = new.device, reason = new.reason, retry_after_s = new.retry_after_s,
     updated_us = :db_now, ended_us = CASE WHEN new.ended = 1 THEN :db_now END
 FROM EACH(:attempts AS (id TEXT, status TEXT, code TEXT, code_expires_us BIGINT, codes_issued BIGINT, device TEXT,
     reason TEXT, retry_after_s BIGINT, ended BIGINT)) AS new
-WHERE pairing_attempts.id = new.id AND ended_us IS NULL
+WHERE pairing_attempts.id = new.id AND new.id IN (SELECT id FROM locked) AND ended_us IS NULL
     AND (CAST(:worker_id AS TEXT) IS NULL OR worker_id = CAST(:worker_id AS TEXT))
 RETURNING pairing_attempts.id
 """
 _CLAIM = """
+WITH chosen AS MATERIALIZED ({which})
 UPDATE pairing_attempts SET status = 'connecting', worker_id = :worker_id, claims = claims + 1, updated_us = :db_now
-WHERE status = 'queued' AND ended_us IS NULL AND claims < {claims} AND id IN ({which}) RETURNING *
+WHERE status = 'queued' AND ended_us IS NULL AND claims < {claims} AND id IN (SELECT id FROM chosen) RETURNING *
 """
 _DUE = """
-SELECT id FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued' AND due_us <= :db_now
+SELECT id FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued' AND due_us <= :db_now AND claims < {claims}
 ORDER BY due_us LIMIT :at_most {skip}
 """
 _FREE = """
@@ -81,7 +85,9 @@ class SqlAttemptBook:
 
     async def save(self, tx: Tx, attempts: list[Attempt], *, worker_id: str | None = None) -> set[str]:
         """See `AttemptBook.save`."""
-        rows = await tx.sql(_SAVE, attempts=[to_changes(one) for one in attempts], worker_id=worker_id)
+        text = _SAVE.format(lock="FOR UPDATE" if tx.dialect == "postgresql" else "")
+        changes = [to_changes(one) for one in attempts]
+        rows = await tx.sql(text, ids=[one.id for one in attempts], attempts=changes, worker_id=worker_id)
         return {row["id"] for row in rows}
 
 
@@ -90,13 +96,13 @@ class SqlAttemptQueue:
 
     async def claim(self, tx: Tx, *, worker_id: str, attempt_id: str) -> list[Attempt]:
         """See `AttemptQueue.claim`."""
-        text = _CLAIM.format(which="CAST(:attempt_id AS TEXT)", claims=CLAIMS_PER_ATTEMPT)
+        text = _CLAIM.format(which="SELECT CAST(:attempt_id AS TEXT) AS id", claims=CLAIMS_PER_ATTEMPT)
         return [to_attempt(row) for row in await tx.sql(text, worker_id=worker_id, attempt_id=attempt_id)]
 
     async def claim_due(self, tx: Tx, *, worker_id: str, limit: int) -> list[Attempt]:
         """See `AttemptQueue.claim_due`."""
         skip = "FOR UPDATE SKIP LOCKED" if tx.dialect == "postgresql" else ""
-        text = _CLAIM.format(which=_DUE.format(skip=skip), claims=CLAIMS_PER_ATTEMPT)
+        text = _CLAIM.format(which=_DUE.format(skip=skip, claims=CLAIMS_PER_ATTEMPT), claims=CLAIMS_PER_ATTEMPT)
         return [to_attempt(row) for row in await tx.sql(text, worker_id=worker_id, at_most=limit)]
 
     async def give_back(self, tx: Tx, *, worker_id: str) -> int:

@@ -1,13 +1,16 @@
 """Records in JSON files, one per collection, for where no Redis is configured: whole or not at all."""
 
 import asyncio
+import errno
 import json
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from passerelle.records.model import Change, CollectionKey, Record, Source
+from passerelle.db import StorageFull
+from passerelle.records.model import Change, CollectionKey, Record, Source, Unreadable
 
 OPERATIONS_KEPT = 8
 
@@ -20,7 +23,7 @@ class JsonRecordStore:
     def __init__(self, folder: Path) -> None:
         """Keep records below `folder`."""
         self._folder = folder
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()  # of threads: a cancelled caller's save goes on, and must not meet the next one's
 
     async def load(self, key: CollectionKey) -> dict[str, Record]:
         """See `RecordStore.load`."""
@@ -29,21 +32,26 @@ class JsonRecordStore:
 
     async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         """See `RecordStore.save`."""
-        async with self._lock:
+        try:
             return await asyncio.to_thread(self._save, key, changes)
+        except OSError as error:
+            raise (StorageFull() if error.errno == errno.ENOSPC else Unreadable(file=key.name)) from error
 
     def _save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
-        stored = self._read(key)
-        saved = [_apply(stored, change) for change in changes]
-        if any(saved):
-            self._replace(key, stored)
-        return saved
+        with self._lock:
+            stored = self._read(key)
+            saved = [_apply(stored, change) for change in changes]
+            if any(saved):
+                self._replace(key, stored)
+            return saved
 
     def _read(self, key: CollectionKey) -> dict[str, Any]:
         try:
             stored: dict[str, Any] = json.loads(self._path(key).read_text("utf-8"))
         except FileNotFoundError:
             return {}
+        except (OSError, ValueError) as error:
+            raise Unreadable(file=key.name) from error
         return stored
 
     def _replace(self, key: CollectionKey, stored: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from passerelle.records.model import Change, CollectionKey, Record, Source
+from passerelle.records.model import Change, CollectionKey, Record, Source, Unreadable
 from passerelle.redis_link import RedisLink
 
 # A field holds {"v": version, "ops": the last operations, "data": the document as JSON text}. Measured: without the
@@ -44,7 +44,7 @@ class RedisRecordStore:
         self._link = link
 
     async def load(self, key: CollectionKey) -> dict[str, Record]:
-        """See `RecordStore.load`."""
+        """See `RecordStore.load`; `Unreadable` when a field is no record of ours."""
         fields = await self._link.read(lambda redis: redis.hgetall(_name(key)))
         return {str(record_id): _decode(str(record_id), str(text)) for record_id, text in fields.items()}
 
@@ -62,5 +62,8 @@ def _name(key: CollectionKey) -> str:
 
 
 def _decode(record_id: str, text: str) -> Record:
-    record = json.loads(text)
-    return Record(id=record_id, version=record["v"], data=json.loads(record["data"]))
+    try:
+        record = json.loads(text)
+        return Record(id=record_id, version=int(record["v"]), data=dict(json.loads(record["data"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unreadable(record=record_id) from error

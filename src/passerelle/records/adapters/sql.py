@@ -37,31 +37,42 @@ class SqlRecordStore:
 
 
 async def _save_all(tx: Tx, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
-    return [await _save(tx, key, change) for change in changes]
+    """In one order of ids, so that two batches never wait for each other."""
+    saved = {index: await _save(tx, key, changes[index]) for index in _by_id(changes)}
+    return [saved[index] for index in range(len(changes))]
+
+
+def _by_id(changes: Sequence[Change]) -> list[int]:
+    return sorted(range(len(changes)), key=lambda index: changes[index].id)
 
 
 async def _save(tx: Tx, key: CollectionKey, change: Change) -> bool:
     where = {"client_id": key.client_id, "collection": key.name, "id": change.id}
-    rows = await tx.sql(
-        "SELECT version, ops FROM records WHERE client_id = :client_id AND collection = :collection AND id = :id",
-        **where,
-    )
-    operations: list[str] = json.loads(rows[0]["ops"]) if rows else []
-    if change.operation in operations:
+    operations = await _operations(tx, where)
+    if operations is not None and change.operation in operations:
         return True
     saved = await tx.sql(
         "INSERT INTO records (client_id, collection, id, version, ops, data)"
         " SELECT :client_id, :collection, :id, 1, :ops, :data WHERE CAST(:expected AS BIGINT) = 0"
         " ON CONFLICT DO NOTHING RETURNING version"
-        if not rows
+        if operations is None
         else "UPDATE records SET version = version + 1, ops = :ops, data = :data WHERE client_id = :client_id"
         " AND collection = :collection AND id = :id AND version = :expected RETURNING version",
         **where,
-        ops=json.dumps([*operations, change.operation][-OPERATIONS_KEPT:]),
+        ops=json.dumps([*(operations or []), change.operation][-OPERATIONS_KEPT:]),
         data=json.dumps(change.data),
         expected=change.expected,
     )
-    return bool(saved)
+    # where nothing was saved, the same operation may have been, by another process, since we looked
+    return bool(saved) or change.operation in (await _operations(tx, where) or [])
+
+
+async def _operations(tx: Tx, where: dict[str, str]) -> list[str] | None:
+    """The last operations on a record; nothing when there is none."""
+    rows = await tx.sql(
+        "SELECT ops FROM records WHERE client_id = :client_id AND collection = :collection AND id = :id", **where
+    )
+    return list(json.loads(rows[0]["ops"])) if rows else None
 
 
 class SqlFactBook:
@@ -81,12 +92,14 @@ class SqlFactBook:
 
     async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
         """See `FactBook.waiting`."""
-        of_key = "WHERE client_id = :client_id AND collection = :collection" if key else ""
-        which = {"client_id": key.client_id, "collection": key.name} if key else {}
-        rows = await tx.sql(
-            f"SELECT * FROM facts {of_key} ORDER BY fence, seq LIMIT {FACTS_AT_ONCE}",  # noqa: S608 -- constants
-            **which,
-        )
+        if key is None:
+            rows = await tx.sql("SELECT * FROM facts ORDER BY fence, seq LIMIT :most", most=FACTS_AT_ONCE)
+        else:
+            rows = await tx.sql(
+                "SELECT * FROM facts WHERE client_id = :client_id AND collection = :collection ORDER BY fence, seq",
+                client_id=key.client_id,
+                collection=key.name,
+            )
         return [_fact(row) for row in rows]
 
     async def forget(self, tx: Tx, seqs: list[int]) -> None:
