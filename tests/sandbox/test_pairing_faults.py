@@ -56,8 +56,8 @@ async def test_a_refusal_comes_instead_of_a_code(
     with pytest.raises(PasserelleError) as refused:
         await linking.request_code()
     assert type(refused.value) is leaf
-    expected = timedelta(minutes=15) if kind is FaultKind.RATE_OVERLIMIT else None
-    assert refused.value.retry_after == expected
+    waits = {FaultKind.RATE_OVERLIMIT: timedelta(minutes=15), FaultKind.PAIRING_IN_PROGRESS: timedelta(minutes=1)}
+    assert refused.value.retry_after == waits.get(kind)
     assert world.phone(NUMBER).code_expires_at is None
     assert await linking.request_code()
 
