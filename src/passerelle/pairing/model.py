@@ -113,6 +113,7 @@ class Attempt:
     created_at: datetime
     expires_at: datetime
     idempotency_key: str | None = None
+    request_id: str | None = None  # of the request that asked for it: stands in every log line about it
     status: Status = Status.QUEUED
     code: str | None = None
     code_expires_at: datetime | None = None

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
@@ -89,6 +90,8 @@ class AttemptRun:
 
     async def run(self) -> None:
         """Bring the attempt to its end and write that down; returns quietly when the row is lost meanwhile."""
+        if self.attempt.request_id is not None:
+            bind_contextvars(request=self.attempt.request_id)
         who = self.attempt.user_id
         log.info(f"[PairingQueue] Job {self.attempt.id} started for user {who}")
         with suppress(RowLostError):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
+from structlog.contextvars import get_contextvars
 
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
@@ -171,6 +172,7 @@ class Pairing:
             created_at=now,
             expires_at=now + self._attempt_life,
             idempotency_key=idempotency_key,
+            request_id=get_contextvars().get("request"),
         )
 
     async def _inserted_unhindered(self, attempt: Attempt) -> bool:

@@ -14,7 +14,7 @@ from passerelle.redis_link import RedisLink
 QUEUE = "passerelle-pairing"
 ADD_LIMIT_S = 2.0
 ADDED_TOGETHER = 50
-CONCURRENCY = 200  # jobs end with the first code; the worker's loop costs O(jobs in hand) per job
+CONCURRENCY = 100  # jobs end with the first code; the worker's loop costs O(jobs in hand) per job
 LOCK_MS, STALLED_MS = 12_000, 5_000  # measured: re-run 8 s after a kill -9, instead of 73 s with the defaults
 KEEP_DONE = {"age": 3600, "count": 1000}
 RESTART_DELAY_S = 1.0

@@ -31,7 +31,10 @@ def upgrade() -> None:
         "pairing_attempts",
         sa.Column("id", sa.Text, primary_key=True),
         *map(_text, ("client_id", "user_id", "phone_number", "session_id", "status")),
-        *(_text(name, null=True) for name in ("code", "device", "reason", "worker_id", "idempotency_key")),
+        *(
+            _text(name, null=True)
+            for name in ("code", "device", "reason", "worker_id", "idempotency_key", "request_id")
+        ),
         *(_number(name) for name in ("created_us", "expires_us", "due_us", "updated_us")),
         *(_number(name, null=True) for name in ("code_expires_us", "ended_us", "retry_after_s")),
         *(_number(name, default=0) for name in ("codes_issued", "claims")),

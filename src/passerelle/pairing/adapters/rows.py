@@ -18,6 +18,7 @@ def to_attempt(row: Row) -> Attempt:
         created_at=from_us(row["created_us"]),
         expires_at=from_us(row["expires_us"]),
         idempotency_key=row["idempotency_key"],
+        request_id=row["request_id"],
         status=Status(row["status"]),
         code=row["code"],
         code_expires_at=_time(row["code_expires_us"]),
@@ -38,6 +39,7 @@ def to_new_row(attempt: Attempt) -> dict[str, object]:
         "phone_number": attempt.phone_number,
         "session_id": attempt.session_id,
         "idempotency_key": attempt.idempotency_key,
+        "request_id": attempt.request_id,
         "created_us": to_us(attempt.created_at),
         "expires_us": to_us(attempt.expires_at),
     }

@@ -12,11 +12,11 @@ from passerelle.sessions.ports import Number
 # chosen once (MATERIALIZED): PostgreSQL may else run a sub-query per row, and its LIMIT with it.
 _INSERT = """
 INSERT INTO pairing_attempts (id, client_id, user_id, phone_number, session_id, status, idempotency_key,
-    created_us, expires_us, due_us, updated_us)
+    request_id, created_us, expires_us, due_us, updated_us)
 SELECT new.id, new.client_id, new.user_id, new.phone_number, new.session_id, 'queued', new.idempotency_key,
-    new.created_us, new.expires_us, :db_now + CAST(:head_start_us AS BIGINT), :db_now
+    new.request_id, new.created_us, new.expires_us, :db_now + CAST(:head_start_us AS BIGINT), :db_now
 FROM EACH(:attempts AS (id TEXT, client_id TEXT, user_id TEXT, phone_number TEXT, session_id TEXT,
-    idempotency_key TEXT, created_us BIGINT, expires_us BIGINT)) AS new
+    idempotency_key TEXT, request_id TEXT, created_us BIGINT, expires_us BIGINT)) AS new
 WHERE TRUE ORDER BY new.client_id, new.user_id ON CONFLICT DO NOTHING RETURNING id
 """
 _SAVE = """
