@@ -40,6 +40,13 @@ from passerelle.sessions.adapters.sql import SqlPhoneBook
 from passerelle.sessions.service import Sessions
 from passerelle.settings import Settings
 
+SANDBOX_IN_PRODUCTION = Finding(
+    id="SANDBOX_IN_PRODUCTION",
+    level=Level.WARNING,
+    what="The provider is the SANDBOX: nothing reaches WhatsApp.",
+    cause="PASSERELLE_ENV is production and PASSERELLE_PROVIDER is sandbox.",
+    fix="Name a real provider, or set PASSERELLE_ENV=local.",
+)
 log = structlog.get_logger()
 
 
@@ -188,8 +195,10 @@ def _redis_setting(settings: Settings) -> RedisSetting:
 
 
 def _findings(settings: Settings, setting: RedisSetting) -> tuple[Finding, ...]:
-    missing_is_fine = settings.env == "local"
-    return tuple(f for f in setting.findings if not (missing_is_fine and f.id == "REDIS_URL_MISSING"))
+    if settings.env == "local":
+        return tuple(finding for finding in setting.findings if finding.id != "REDIS_URL_MISSING")
+    pretended = (SANDBOX_IN_PRODUCTION,) if settings.provider_name == "sandbox" else ()
+    return setting.findings + pretended
 
 
 def _report(findings: tuple[Finding, ...]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from apps import ME, NUMBER, ended_as, gateway, http
 
@@ -192,3 +193,11 @@ async def test_sessions_come_in_pages(tmp_path: Path) -> None:
         assert [one["user_id"][-1] for one in page["items"] + rest["items"]] == ["1", "2", "3"]
         assert rest["next_cursor"] is None
         is_problem(await client.get("/api/whatsapp/sessions", params={"limit": 0}), 422, "invalid_request")
+
+
+async def test_in_production_the_sandbox_is_a_finding(tmp_path: Path) -> None:
+    production = gateway(tmp_path, env="production", provider="sandbox", admin_key=SecretStr("right"))
+    with capture_logs() as lines:
+        async with production as app:
+            assert {finding.id for finding in app.findings} == {"REDIS_URL_MISSING", "SANDBOX_IN_PRODUCTION"}
+    assert {line["finding"] for line in lines if "finding" in line} == {"REDIS_URL_MISSING", "SANDBOX_IN_PRODUCTION"}

@@ -1,25 +1,23 @@
 import asyncio
 import atexit
-import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from passerelle.db import Database, Tx
+from passerelle.db import Database
 from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, StateListener, examine
 
-from servers import HOST, PostgresServer
+from servers import PostgresServer
 
 OpenLink = Callable[..., Awaitable[RedisLink]]
 
@@ -30,7 +28,7 @@ def closed_link(url: str | None) -> RedisLink:
 
 
 @asynccontextmanager
-async def opened(url: str | None, folder: Path) -> AsyncIterator[Database]:
+async def opened(url: str | None, folder: Path, *, copy: bool = True) -> AsyncIterator[Database]:
     """The database at `url` (none: a file in `folder`), migrated."""
     if url is None and not (folder / _migrated_file().name).exists():
         shutil.copy(_migrated_file(), folder)
@@ -42,23 +40,9 @@ async def opened(url: str | None, folder: Path) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def _migrate(url: str | None, folder: Path) -> None:
-    database = open_database(read_url(url, data_dir=folder))
-    await migrate(database)
-    if url is not None:  # this server commits without waiting for its disk, and one day it is killed
-        await database.run(_wait_for_the_disk)
-    await database.close()
-
-
-async def _wait_for_the_disk(tx: Tx) -> None:
-    await tx.sql("SET LOCAL synchronous_commit = on")
-    await tx.sql("SELECT pg_logical_emit_message(TRUE, 'tests', 'something to wait for')")
-
-
-def _elsewhere(work: Coroutine[Any, Any, None]) -> None:
-    """On a loop of its own, also while one runs here."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+async def _migrate(folder: Path) -> None:
+    async with opened(None, folder, copy=False):
+        pass
 
 
 @cache
@@ -66,23 +50,9 @@ def _migrated_file() -> Path:
     """Copied for each test: migrating takes ten times as long."""
     folder = Path(tempfile.mkdtemp(prefix="passerelle-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _elsewhere(_migrate(None, folder))
+    with ThreadPoolExecutor(1) as thread:  # on a loop of its own, also while one runs here
+        thread.submit(asyncio.run, _migrate(folder)).result()
     return folder / "passerelle.sqlite3"
-
-
-@cache
-def _template(server: PostgresServer) -> str:
-    url = server.create_database()
-    _elsewhere(_migrate(url, Path()))
-    return url.rpartition("/")[2]
-
-
-def fresh_database(server: PostgresServer) -> str:
-    """The URL of a database of the test's own, migrated."""
-    name = f"t_{secrets.token_hex(6)}"
-    place = ["-h", HOST, "-p", str(server.port), "-U", "postgres"]
-    server._run("createdb", *place, "-T", _template(server), name)
-    return f"postgresql://postgres@{HOST}:{server.port}/{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -91,7 +61,7 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
     if request.param == "sqlite":
         return None
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return fresh_database(server)
+    return server.create_database()
 
 
 @pytest.fixture

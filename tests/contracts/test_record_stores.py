@@ -27,7 +27,7 @@ from passerelle.records.model import Change, CollectionKey, Record, Source
 from passerelle.records.ports import RecordStore
 from passerelle.redis_link import RedisAway
 
-from .conftest import OpenLink, fresh_database, opened
+from .conftest import OpenLink, opened
 from servers import HOST, PostgresServer, RedisServer, eventually
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +56,7 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path, open_link: OpenLi
             stores = [SqlRecordStore(await stack.enter_async_context(opened(None, tmp_path)))] * 2
         else:
             postgres: PostgresServer = request.getfixturevalue("postgres_server")
-            url = fresh_database(postgres)
+            url = postgres.create_database()
             stores = [SqlRecordStore(await stack.enter_async_context(opened(url, tmp_path))) for _ in range(2)]
         yield Home(name=name, one=stores[0], other=stores[1])
 
@@ -301,7 +301,7 @@ async def on_the_disk(tx: Tx) -> None:
 
 
 async def test_sql_that_is_down_makes_nothing_up(killable: PostgresServer, tmp_path: Path) -> None:
-    async with opened(fresh_database(killable), tmp_path) as database:
+    async with opened(killable.create_database(), tmp_path) as database:
         store = SqlRecordStore(database)
         await store.save(KEY, [change("a", 0, n=0)])
         await database.run(on_the_disk)

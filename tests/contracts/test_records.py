@@ -27,7 +27,7 @@ from passerelle.records.ports import RecordStore
 from passerelle.records.service import Records, RecordsBusy
 from passerelle.redis_link import RedisLink
 
-from .conftest import OpenLink, closed_link, fresh_database, opened
+from .conftest import OpenLink, closed_link, opened
 from servers import PostgresServer, RedisServer, eventually, free_port
 
 pytestmark = pytest.mark.anyio
@@ -573,7 +573,7 @@ async def test_an_address_that_cannot_be_read_is_redis_down_and_never_files(
 async def test_readings_go_on_while_sql_is_away_and_redis_is_well(
     killable: PostgresServer, redis_server: RedisServer, open_link: OpenLink, tmp_path: Path
 ) -> None:
-    async with opened(fresh_database(killable), tmp_path) as database:
+    async with opened(killable.create_database(), tmp_path) as database:
         records, link = await linked(open_link, redis_server, database)
         await RedisRecordStore(link).save(KEY, [Change(id="a", expected=0, operation="one", data={"n": 1})])
         with capture_logs():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url
 
-from passerelle.db.url import PostgresTarget, SqliteTarget, read_url
+from passerelle.db.url import PostgresTarget, SqliteTarget, password_of, read_url
 from passerelle.errors import Misconfigured
 
 DATA = Path("/data")
@@ -147,3 +147,17 @@ def said(error: BaseException) -> str:
     return "".join([str(error), repr(error), *traceback.format_exception_only(error)]) + "".join(
         str(other) for other in (error.__cause__,) if other is not None
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://u:p%40ss@host/db", "p@ss"),
+        ("postgresql://u@host/db", None),
+        ("sqlite:///x", None),
+        ("postgresql://[", None),
+        (None, None),
+    ],
+)
+def test_the_password_is_known_to_those_who_keep_it_out_of_texts(url: str | None, password: str | None) -> None:
+    assert password_of(url) == password

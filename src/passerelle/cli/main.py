@@ -125,12 +125,18 @@ def upgrade() -> None:
 
 
 def _prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]":
+    from passerelle.db.url import password_of  # noqa: PLC0415 -- the same
     from passerelle.logs import set_up_logs  # noqa: PLC0415 -- 0.1 s
     from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
     from passerelle.settings import read_settings  # noqa: PLC0415 -- 0.3 s
 
     settings = read_settings(**given)
-    redactor = Redactor(secret for name in ("admin_key", "redis_password") if (secret := settings.secret(name)))
+    secrets = (
+        settings.secret("admin_key"),
+        settings.secret("redis_password"),
+        password_of(settings.secret("database_url")),
+    )
+    redactor = Redactor(secret for secret in secrets if secret)
     set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
     return settings, redactor
 

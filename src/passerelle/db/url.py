@@ -45,6 +45,15 @@ def read_url(url: str | None, *, data_dir: Path) -> SqliteTarget | PostgresTarge
     )
 
 
+def password_of(url: str | None) -> str | None:
+    """The password in `url`, for those who must keep it out of texts."""
+    try:
+        password = urlsplit((url or "").strip().strip("'\"")).password
+    except ValueError:
+        return None
+    return None if password is None else unquote(password)
+
+
 def _sqlite(path: str) -> SqliteTarget:
     if not path or path == ":memory:":
         raise Misconfigured(
