@@ -71,9 +71,22 @@ def test_secrets_may_come_from_files_and_are_not_shown(monkeypatch: pytest.Monke
     settings = read_settings()
     assert settings.secret("admin_key") == "hidden-key"
     assert "hidden-key" not in repr(settings)
-    monkeypatch.setenv("PASSERELLE_ADMIN_KEY_FILE", str(tmp_path / "missing"))
-    with pytest.raises(Misconfigured, match="PASSERELLE_ADMIN_KEY_FILE"):
-        read_settings()
+    (tmp_path / "empty").write_text(" \n")
+    for useless in ("missing", "empty"):
+        monkeypatch.setenv("PASSERELLE_ADMIN_KEY_FILE", str(tmp_path / useless))
+        with pytest.raises(Misconfigured, match="PASSERELLE_ADMIN_KEY_FILE"):
+            read_settings()
+
+
+def test_a_secrets_file_may_be_named_in_dotenv_and_a_blank_key_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("hidden-key")
+    (tmp_path / ".env").write_text(f"PASSERELLE_ADMIN_KEY_FILE={tmp_path / 'key'}\n")
+    assert read_settings().secret("admin_key") == "hidden-key"
+    (tmp_path / ".env").unlink()
+    monkeypatch.setenv("PASSERELLE_ADMIN_KEY", "  ")
+    assert read_settings().secret("admin_key") is None
 
 
 def test_a_dotenv_file_is_read(tmp_path: Path) -> None:

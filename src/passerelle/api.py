@@ -15,9 +15,9 @@ from passerelle import __version__, problems
 from passerelle.app import App
 from passerelle.clients.model import Caller
 from passerelle.db import Tx
-from passerelle.errors import Denied, NotFound, Text
+from passerelle.errors import Denied, NotFound, PasserelleError, Text
 from passerelle.pairing import http as pairing_http
-from passerelle.problems import BodyTooLarge
+from passerelle.problems import BodyTooLarge, Broken
 from passerelle.redis_link import request_budget
 from passerelle.sandbox.host import world_app
 from passerelle.sandbox.world import World
@@ -26,6 +26,7 @@ from passerelle.sessions import http as sessions_http
 BODY_LIMIT = 1_000_000
 DRAIN_LIMIT = 64_000_000  # a body too large is read to its end, so that its sender can read our answer; up to here
 REQUEST_ID = re.compile(r"[\w.-]{1,64}")
+log = structlog.get_logger()
 
 
 class KeyMissing(Denied):
@@ -51,8 +52,7 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     caller = _caller(settings.secret("admin_key"), control)
     api.include_router(pairing_http.routes(app.pairing, caller))
     api.include_router(sessions_http.routes(app.sessions, caller))
-    guarded = [Depends(caller)] if settings.env == "production" else []
-    api.include_router(app.sandbox.router, dependencies=guarded)
+    api.include_router(app.sandbox.router, dependencies=[Depends(caller)])
     _add_probes(api, app)
     problems.install(api, lang=settings.lang)
     api.add_middleware(Gate, lang=settings.lang)
@@ -94,9 +94,9 @@ def _caller(admin_key: str | None, control: Path | None) -> Callable[..., Awaita
 
 
 def _shown(request: Request, key: str) -> bool:
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    given = bearer or request.headers.get("x-api-key", "")
-    return hmac.compare_digest(given.encode(), key.encode())
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    return bool(key) and hmac.compare_digest(given.encode(), key.encode())
 
 
 def _by_control_socket(request: Request, control: Path | None) -> bool:
@@ -119,14 +119,36 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(Headers(scope=scope))
-        body = await _read_body(receive)
-        if body is None or "\x00" in scope["path"]:  # no text in SQL may hold a NUL
-            refusal = BodyTooLarge() if body is None else NoSuchPath()
-            answer = problems.problem(refusal, lang=problems.language(Request(scope), default=self._lang))
-            await answer(scope, receive, send)
-            return
         with structlog.contextvars.bound_contextvars(request=request_id), request_budget():
-            await self._app(scope, _again(body, receive), _with_id(send, request_id))
+            await self._pass(scope, receive, _with_id(send, request_id))
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read_body(receive)
+        if body is None:
+            await self._answer(BodyTooLarge(), scope, receive, send)
+        elif "\x00" in scope["path"]:  # no text in SQL may hold a NUL
+            await self._answer(NoSuchPath(), scope, receive, send)
+        else:
+            await self._serve(body, scope, receive, send)
+
+    async def _serve(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, _again(body, receive), watched)
+        except Exception:
+            log.exception("❌ A request broke", path=scope["path"])
+            if not begun:
+                await self._answer(Broken(), scope, receive, send)
+
+    async def _answer(self, error: PasserelleError, scope: Scope, receive: Receive, send: Send) -> None:
+        lang = problems.language(Request(scope), default=self._lang)
+        await problems.problem(error, lang=lang)(scope, receive, send)
 
 
 def _request_id(headers: Headers) -> str:

@@ -31,11 +31,8 @@ CODES = {  # where API.md names another status than the kind's
     "body_too_large": 413,
     "not_json": 400,
     "key_missing": 401,
+    "internal_error": 500,
 }
-_INTERNAL = Text("Something went wrong inside the gateway.", "Une erreur interne est survenue dans la passerelle.")
-_INTERNAL_HINT = Text(
-    "Look at the log for the request id of this answer.", "Cherchez l'identifiant de requête dans le journal."
-)
 log = structlog.get_logger()
 
 
@@ -45,6 +42,17 @@ class BodyTooLarge(Invalid):
     code = "body_too_large"
     text = Text("The body of the request is too large.", "Le corps de la requête est trop grand.")
     hint = Text("Send at most 1 MB.", "Envoyez au plus 1 Mo.")
+
+
+class Broken(Unavailable):
+    """Something that nobody thought of; the log knows more."""
+
+    code = "internal_error"
+    text = Text("Something went wrong inside the gateway.", "Une erreur interne est survenue dans la passerelle.")
+    hint = Text(
+        "Look in the log for the X-Request-ID of this answer.",
+        "Cherchez dans le journal le X-Request-ID de cette réponse.",
+    )
 
 
 class NotJson(Invalid):
@@ -101,8 +109,7 @@ def install(app: FastAPI, *, lang: str) -> None:
 
     async def handle_any(request: Request, error: Exception) -> JSONResponse:
         log.error("❌ A request broke", path=request.url.path, exc_info=error)
-        reader = language(request, default=lang)
-        return _answer(500, "internal_error", _INTERNAL.in_language(reader), _INTERNAL_HINT.in_language(reader), {}, {})
+        return problem(Broken(), lang=language(request, default=lang))
 
     app.add_exception_handler(PasserelleError, shown_as(lambda error: error))
     app.add_exception_handler(RequestValidationError, shown_as(_invalid))

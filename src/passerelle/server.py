@@ -188,12 +188,13 @@ async def _beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]
         task.remove_done_callback(breaks)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
 
 
 def _breaker(owner: asyncio.Task[Any] | None) -> Callable[[asyncio.Task[None]], None]:
     def told(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None and owner is not None:
-            log.error("❌ The worker broke", exc_info=task.exception())
             owner.cancel()
 
     return told

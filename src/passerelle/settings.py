@@ -1,6 +1,5 @@
 """Every knob, typed, read once by the command line; API.md lists them."""
 
-import os
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -31,9 +30,15 @@ def _read_span(value: object) -> object:
     if not isinstance(value, str):
         return value
     match = _SPAN.fullmatch(value)
-    return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]]) if match else _ISO.validate_python(value)
+    if match is None:
+        return _ISO.validate_python(value)
+    try:
+        return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
+    except OverflowError:
+        raise ValueError("longer than any time") from None
 
 
+SECRETS = ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "PASSERELLE_ADMIN_KEY")
 Span = Annotated[timedelta, BeforeValidator(_read_span)]
 
 
@@ -69,12 +74,19 @@ class Settings(BaseSettings):
     lang: Literal["en", "fr"] = _named("PASSERELLE_LANG", default="en")
     log: Literal["console", "json"] | None = _named("PASSERELLE_LOG", default=None)
 
+    database_url_file: str | None = _named("DATABASE_URL_FILE", default=None)
+    redis_url_file: str | None = _named("REDIS_URL_FILE", default=None)
+    redis_password_file: str | None = _named("REDIS_PASSWORD_FILE", default=None)
+    admin_key_file: str | None = _named("PASSERELLE_ADMIN_KEY_FILE", default=None)
+
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, values: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in values.items() if value != "" or name.upper() == "REDIS_URL"}
-        for name in ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "PASSERELLE_ADMIN_KEY"):
-            _read_file(kept, name)
+        kept = {name: value for name, value in values.items() if not _is_blank(value) or name == "REDIS_URL"}
+        for name in SECRETS:
+            path = kept.pop(f"{name}_FILE", None)
+            if path is not None and name not in kept:
+                kept[name] = _read_file(f"{name}_FILE", Path(path))
         return kept
 
     @property
@@ -116,11 +128,16 @@ def read_settings(**given: Any) -> Settings:
     return settings
 
 
-def _read_file(values: dict[str, Any], name: str) -> None:
-    """``NAME_FILE`` holds the secret instead of ``NAME`` (container secrets)."""
-    path = os.environ.get(f"{name}_FILE")
-    if path and name not in values:
-        try:
-            values[name] = Path(path).read_text("utf-8").strip()
-        except OSError as error:
-            raise Misconfigured(f"{name}_FILE cannot be read: {error.strerror}.") from None
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def _read_file(name: str, path: Path) -> str:
+    """What `path` holds, named by ``NAME_FILE`` instead of ``NAME`` (container secrets)."""
+    try:
+        text = path.read_text("utf-8").strip()
+    except OSError as error:
+        raise Misconfigured(f"{name} cannot be read: {error.strerror}.") from None
+    if not text:
+        raise Misconfigured(f"{name} names an empty file.")
+    return text

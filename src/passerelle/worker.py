@@ -25,7 +25,6 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled; then give everything back."""
-        await self._beat()
         log.info("✅ [PairingQueue] Worker started", worker=self._worker_id)
         try:
             async with asyncio.TaskGroup() as group:
@@ -46,11 +45,10 @@ class Worker:
 
     async def _beat_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_EVERY_S)
             try:
-                await self._beat()
+                await self._database.run(partial(self._book.beat, worker_id=self._worker_id))
             except Unavailable as away:
                 log.warning("⚠️ Heartbeat not written", code=away.code)
-
-    async def _beat(self) -> None:
-        await self._database.run(partial(self._book.beat, worker_id=self._worker_id))
+            except Exception:
+                log.exception("❌ Heartbeat not written")
+            await asyncio.sleep(HEARTBEAT_EVERY_S)

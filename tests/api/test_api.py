@@ -170,14 +170,14 @@ async def test_the_probes_and_the_interface_description_answer(api: httpx.AsyncC
 async def test_with_a_key_set_nobody_enters_without_it(tmp_path: Path, headers: dict[str, str]) -> None:
     async with gateway(tmp_path, admin_key=SecretStr("right")) as app, http(app) as client:
         is_problem(await client.get("/api/whatsapp/sessions", headers=headers), 401, "key_missing")
-        for right in ({"Authorization": "Bearer right"}, {"X-API-Key": "right"}):
+        proxied = {"Authorization": "Basic abc", "X-API-Key": "right"}
+        for right in ({"Authorization": "bearer right"}, {"X-API-Key": "right"}, proxied):
             assert (await client.get("/api/whatsapp/sessions", headers=right)).status_code == 200
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_in_production_the_sandbox_asks_for_the_key(tmp_path: Path) -> None:
-    production = gateway(tmp_path, env="production", provider="sandbox", admin_key=SecretStr("right"))
-    async with production as app, http(app) as client:
+async def test_with_a_key_set_the_sandbox_asks_for_it_too(tmp_path: Path) -> None:
+    async with gateway(tmp_path, admin_key=SecretStr("right")) as app, http(app) as client:
         is_problem(await client.get("/sandbox/phones"), 401, "key_missing")
         assert (await client.get("/sandbox/phones", headers={"X-API-Key": "right"})).status_code == 200
 
@@ -201,3 +201,20 @@ async def test_in_production_the_sandbox_is_a_finding(tmp_path: Path) -> None:
         async with production as app:
             assert {finding.id for finding in app.findings} == {"REDIS_URL_MISSING", "SANDBOX_IN_PRODUCTION"}
     assert {line["finding"] for line in lines if "finding" in line} == {"REDIS_URL_MISSING", "SANDBOX_IN_PRODUCTION"}
+
+
+async def test_a_request_that_breaks_is_told_with_its_id(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as app, http(app) as client:
+        await app.database.run(lambda tx: tx.sql("DROP TABLE facts"))
+        with capture_logs() as lines:
+            answer = await client.get("/api/whatsapp/sessions")
+        is_problem(answer, 500, "internal_error")
+        assert answer.headers["x-request-id"]
+        assert any("A request broke" in line["event"] for line in lines)
+
+
+async def test_sessions_that_cannot_be_read_are_not_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "records" / "default").mkdir(parents=True)
+    (tmp_path / "records" / "default" / "sessions.json").write_text("[")
+    async with gateway(tmp_path) as app, http(app) as client:
+        is_problem(await client.get("/api/whatsapp/sessions"), 503, "records_unreadable")

@@ -30,7 +30,7 @@ def closed_link(url: str | None) -> RedisLink:
 @asynccontextmanager
 async def opened(url: str | None, folder: Path, *, copy: bool = True) -> AsyncIterator[Database]:
     """The database at `url` (none: a file in `folder`), migrated."""
-    if url is None and not (folder / _migrated_file().name).exists():
+    if url is None and copy and not (folder / _migrated_file().name).exists():
         shutil.copy(_migrated_file(), folder)
     database = open_database(read_url(url, data_dir=folder))
     try:

@@ -98,18 +98,26 @@ async def test_an_attempt_comes_back_as_it_was_written(database: Database) -> No
 
 
 async def test_every_change_comes_back_as_it_was_saved(database: Database) -> None:
-    await insert(database, attempt(1))
-    issued = attempt(1).issued(PairingCode(code="ABCD-1234", expires_at=NOW + timedelta(seconds=160)))
-    states = [
-        issued,
-        issued.asking_again(),
-        issued.typed(),
-        issued.accepted("33600@s.whatsapp.net"),
-        issued.failed("provider_rate_limited", retry_after=timedelta(minutes=15)),
-    ]
+    await insert(database, attempt(1), attempt(2))
+    code = PairingCode(code="ABCD-1234", expires_at=NOW + timedelta(seconds=160))
+    linking, refused = [(await claim(database, "w1", f"pair_000{n}"))[0].issued(code) for n in (1, 2)]
+    accepted = linking.accepted("33600@s.whatsapp.net")
+    states = [linking, linking.asking_again(), linking.typed(), accepted, accepted.linked()]
+    states += [refused.failed("provider_rate_limited", retry_after=timedelta(minutes=15))]
     for state in states:
-        assert await save(database, state) == {state.id}
+        assert await save(database, state, worker_id="w1") == {state.id}
         assert await found(database, state.id) == state
+
+
+async def test_a_phone_that_whatsapp_linked_is_given_up_by_nobody_else(database: Database) -> None:
+    await insert(database, attempt(1))
+    (mine,) = await claim(database, "w1", "pair_0001")
+    await save(database, mine.accepted("33600@s.whatsapp.net"), worker_id="w1")
+    assert await save(database, mine.cancelled()) == set(), "whoever knows less than the row does not overrule it"
+    for _ in range(CLAIMS_PER_ATTEMPT + 1):
+        await database.run(partial(QUEUE.reclaim, lapsed_us=None))
+        assert await database.read(partial(QUEUE.overdue, now=NOW + timedelta(days=1))) == []
+        assert await claim_due(database, "w2") == ["pair_0001"], "it is settled, however often its workers died"
 
 
 async def test_nothing_at_all_may_be_inserted_and_saved(database: Database) -> None:
@@ -222,10 +230,11 @@ async def test_a_worker_that_lost_its_claim_saves_no_more(database: Database) ->
 async def test_saves_of_two_processes_in_opposite_orders_all_arrive(pair: tuple[Database, Database]) -> None:
     wishes = [attempt(n) for n in range(200)]
     await insert(pair[0], *wishes)
+    await claim_due(pair[0], "w1", limit=200)
     for _ in range(3):
         outcomes = await asyncio.gather(
-            save(pair[0], *(one.typed() for one in wishes)),
-            save(pair[1], *(one.accepted("d") for one in reversed(wishes))),
+            save(pair[0], *(one.typed() for one in wishes), worker_id="w1"),
+            save(pair[1], *(one.accepted("d") for one in reversed(wishes)), worker_id="w1"),
         )
         assert [len(one) for one in outcomes] == [200, 200]
 

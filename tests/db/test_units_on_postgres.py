@@ -308,7 +308,7 @@ async def test_no_free_connection_is_not_a_server_that_is_down_and_no_statement_
     assert await database.run(lambda tx: write(tx, 2)) == 2
 
 
-async def test_a_black_hole_ends_with_one_command_and_its_cancellation(
+async def test_a_black_hole_ends_within_the_time_of_one_command(
     wired: tuple[PostgresDatabase, Wire],
 ) -> None:
     database, wire = wired
@@ -319,7 +319,7 @@ async def test_a_black_hole_ends_with_one_command_and_its_cancellation(
     began = time.monotonic()
     outcomes = await asyncio.gather(*held.units, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DatabaseAway] * 3
-    assert time.monotonic() - began < 5.5, "3 s for the command, 2 s in which the driver asks for its cancellation"
+    assert time.monotonic() - began < 3.5
     await away(database.run(lambda tx: write(tx, 1)), limit=NOBODY_WAITS)
     wire.flow()
     await eventually(lambda: database.link.is_up, limit=5)

@@ -14,6 +14,7 @@ from passerelle.app import App
 from passerelle.clients.model import Caller
 from passerelle.pairing.model import (
     AttemptEnded,
+    Confirming,
     IdempotencyConflict,
     InvalidUser,
     PairingInProgress,
@@ -164,6 +165,32 @@ async def test_a_cancelled_attempt_frees_its_user_at_once_and_kills_its_code(app
     await eventually(lambda: world.phone(NUMBER).code_expires_at is None, "the connection is closed")
     with pytest.raises(AttemptEnded):
         await app.pairing.cancel(ME, attempt.id)
+    assert (await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)).code is not None
+
+
+async def test_a_phone_that_is_being_confirmed_is_not_given_up(app: App, world: World) -> None:
+    attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)
+    world.enter_code(NUMBER, attempt.code or "")
+    async for state in app.pairing.follow(ME, attempt.id):
+        if state.device is not None:
+            break
+    with pytest.raises(Confirming):
+        await app.pairing.cancel(ME, attempt.id)
+    with pytest.raises(PairingInProgress):
+        await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, force=True)
+    assert (await ended_as(app, attempt)).status is Status.LINKED
+
+
+async def test_a_worker_that_meets_a_surprise_ends_the_attempt_and_goes_on(
+    app: App, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise(**_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken_world:
+        broken_world.setattr(world, "connect", surprise)
+        broken = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)
+    assert (broken.status, broken.reason) == (Status.FAILED, "internal_error")
     assert (await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)).code is not None
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 
 from passerelle import __version__
@@ -42,6 +43,10 @@ def run() -> None:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # the last net: a person gets a line, the log the rest
+        structlog.get_logger().exception("❌ The command broke")
+        print(f"passerelle: something went wrong inside ({type(error).__name__}).", file=sys.stderr)  # noqa: T201
+        sys.exit(FAILED)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from rich.align import Align
@@ -35,12 +36,22 @@ def follow(settings: Settings, redactor: Redactor, user: str, phone: str, *, for
     with gateway(settings, redactor) as client:
         try:
             attempt_id = client.request_code(user, phone, force=force)["attempt_id"]
-            show = _lines if as_json or not sys.stdout.isatty() else _live
-            attempt = show(client, attempt_id, as_json=as_json)
+            attempt = _until_ended(client, attempt_id, as_json=as_json)
         except ApiProblem as problem:
-            print(f"passerelle: {problem} {problem.hint}", file=sys.stderr)  # noqa: T201 -- the command line speaks
+            hint = "Add --force to begin anew." if problem.code == "pairing_in_progress" else problem.hint
+            print(f"passerelle: {problem} {hint}", file=sys.stderr)  # noqa: T201 -- the command line speaks
             return 1
     return 0 if attempt["status"] == "linked" else 1
+
+
+def _until_ended(client: Client, attempt_id: str, *, as_json: bool) -> Json:
+    show = _lines if as_json or not sys.stdout.isatty() else _live
+    try:
+        return show(client, attempt_id, as_json=as_json)
+    except KeyboardInterrupt:  # whoever leaves does not want the code any more, and may ask again at once
+        with suppress(ApiProblem):
+            client.cancel(attempt_id)
+        raise
 
 
 def _lines(client: Client, attempt_id: str, *, as_json: bool) -> Json:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
@@ -25,12 +26,16 @@ class News(Generic[T]):
         self._look = look
         self._followers: defaultdict[str, list[Callable[[T], None]]] = defaultdict(list)
         self._last: dict[str, T] = {}
+        self._told_at: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._waits: set[Callable[[], None]] = set()
         self._stopping = False
 
     def tell(self, row_id: str, row: T) -> None:
         """The row changed, here."""
+        if row_id in self._followers:
+            self._last[row_id] = row
+            self._told_at[row_id] = time.monotonic()
         for follower in list(self._followers.get(row_id, ())):
             follower(row)
 
@@ -45,6 +50,7 @@ class News(Generic[T]):
             if not self._followers[row_id]:
                 del self._followers[row_id]
                 self._last.pop(row_id, None)
+                self._told_at.pop(row_id, None)
 
     @contextlib.contextmanager
     def first(self, row_id: str, wanted: Callable[[T], bool]) -> Iterator[asyncio.Future[T]]:
@@ -107,12 +113,13 @@ class News(Generic[T]):
             await asyncio.sleep(POLL_EVERY_S)
             try:
                 if self._followers:
-                    self._compare(await look(list(self._followers)))
+                    began = time.monotonic()
+                    self._compare(await look(list(self._followers)), began)
             except Exception as error:
                 log.debug("could not look for changes", error=type(error).__name__)
 
-    def _compare(self, rows: dict[str, T]) -> None:
+    def _compare(self, rows: dict[str, T], began: float) -> None:
+        """Tell what is new; what was told here since the look `began` is newer than what it saw."""
         for row_id, row in rows.items():
-            if self._last.get(row_id) != row and row_id in self._followers:
-                self._last[row_id] = row
+            if self._last.get(row_id) != row and self._told_at.get(row_id, 0.0) < began:
                 self.tell(row_id, row)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from passerelle.db.link import DbLink
 from passerelle.db.text import for_postgres, postgres_values
 from passerelle.db.units import DatabaseAway, Row, StorageFull, Unit, UnitMisuse
+from passerelle.errors import Misconfigured
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,7 +23,13 @@ T = TypeVar("T")
 
 CONNECT_LIMIT_S, COMMAND_LIMIT_S, POOL_LIMIT_S = 2, 3, 2  # DESIGN 1.6: nobody waits longer for a database
 POOL_SIZE = 8
-_AWAY_STATES = ("08", "57P", "53300")  # SQLSTATE classes: connection lost, shutting down, too many connections
+# SQLSTATE classes: connection lost, shutting down, too many connections, read-only after a failover
+_AWAY_STATES = ("08", "57P", "53300", "25006")
+_WRONG_SETTINGS = {
+    "28P01": "the password is wrong",
+    "28000": "the server does not let this user in",
+    "3D000": "there is no database of that name",
+}
 _in_unit: ContextVar[bool] = ContextVar("in_unit", default=False)
 
 
@@ -62,10 +70,17 @@ class PostgresDatabase:
         if pooled_by_transaction:
             limits |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         self._engine = create_async_engine(
-            url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=POOL_LIMIT_S, connect_args=limits
+            url,
+            hide_parameters=True,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=POOL_LIMIT_S,
+            connect_args=limits,
         )
+        event.listen(self._engine.sync_engine, "invalidate", _hang_up)
         self.link = DbLink(self._probe)
         self._running: set[asyncio.Task[Any]] = set()
+        self._answered = False
 
     async def run(self, unit: Unit[T]) -> T:
         """See `Database.run`."""
@@ -91,15 +106,13 @@ class PostgresDatabase:
         _in_unit.set(True)
         done = False
         async with self._named(lambda: done), self._engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
             transaction = await connection.begin()
             try:
                 result = await unit(PostgresTx(connection))
                 done = True
                 await transaction.commit()
-            except BaseException as error:
-                if _is_lost(error) and driver is not None:
-                    driver.terminate()  # to part in good order would cost 2 s more, in which nobody answers
+                self._answered = True
+            except BaseException:
                 with contextlib.suppress(SQLAlchemyError, OSError):
                     await transaction.rollback()
                 raise
@@ -114,6 +127,8 @@ class PostgresDatabase:
             raise DatabaseAway("no free connection") from error
         except DBAPIError as error:
             state = _state(error)
+            if state in _WRONG_SETTINGS and not self._answered:
+                raise Misconfigured(f"DATABASE_URL: {_WRONG_SETTINGS[state]}.") from None
             if state == "53100":
                 raise StorageFull from error
             if state.startswith("40"):  # a deadlock, or two units at odds: this one was rolled back, and may come again
@@ -138,6 +153,11 @@ class PostgresDatabase:
             task.exception()  # its caller may be gone: heard, so that the loop does not complain
 
 
+def _hang_up(connection: Any, _record: Any, _error: BaseException | None) -> None:
+    """A lost connection is dropped: to part in good order would cost 2 s more, in which nobody hears of it."""
+    connection.driver_connection.terminate()
+
+
 def _state(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", None) or "")
 
@@ -145,5 +165,5 @@ def _state(error: DBAPIError) -> str:
 def _is_lost(error: BaseException) -> bool:
     """Whether the connection is of no use any more."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _state(error).startswith(_AWAY_STATES)
+        return error.connection_invalidated or _state(error).startswith((*_AWAY_STATES, *_WRONG_SETTINGS))
     return isinstance(error, OSError | TimeoutError)

@@ -1,6 +1,7 @@
 """SQLite: one writer thread that drives many units per commit, and readers beside it (WAL)."""
 
 import asyncio
+import contextlib
 import fcntl
 import queue
 import sqlite3
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 500  # a group of 500 small units commits in about 6 ms; more only makes the first of them wait
 READERS = 2
+_AWAY = ("SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN")  # the disk's or the file's own troubles
 _driving = threading.local()
 
 
@@ -155,11 +157,14 @@ class SqliteDatabase:
         if tx is None:
             tx = self._reading.tx = SqliteTx(_connect(self._path, read_only=True))
             self._opened.append(tx)
-        tx.connection.execute("BEGIN")
         try:
+            tx.connection.execute("BEGIN")
             return drive(unit, tx)
+        except sqlite3.Error as error:
+            raise _named(error) from error
         finally:
-            tx.connection.execute("COMMIT")
+            if tx.connection.in_transaction:
+                tx.connection.execute("ROLLBACK")
 
     def _write_forever(self) -> None:
         _driving.unit = True
@@ -199,8 +204,9 @@ class SqliteDatabase:
         connection.execute("RELEASE unit")
 
     def _lose(self, group: list[_Job], error: BaseException) -> None:
-        if self._tx.connection.in_transaction:
-            self._tx.connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # whatever happens, the callers must hear of it
+            if self._tx.connection.in_transaction:
+                self._tx.connection.execute("ROLLBACK")
         for job in group:
             job.error = job.error or _named(error, lost=True)
 
@@ -214,7 +220,7 @@ def _named(error: BaseException, *, lost: bool = False) -> BaseException:
     """Our name for what SQLite says; `lost` when somebody else's error took this unit along."""
     if isinstance(error, sqlite3.Error) and error.sqlite_errorname == "SQLITE_FULL":
         return StorageFull()
-    if lost or (isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith("SQLITE_IOERR")):
+    if lost or (isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(_AWAY)):
         return DatabaseAway(f"{type(error).__name__}: {error}")
     return error
 

@@ -11,8 +11,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 
 from passerelle.clients.model import Caller
+from passerelle.db import DatabaseAway
 from passerelle.errors import PasserelleError
-from passerelle.pairing.model import Attempt, AttemptEnded, Interrupted, PairingInProgress, Status
+from passerelle.pairing.model import Attempt, AttemptEnded, Interrupted, PairingBroke, PairingInProgress, Status
 from passerelle.pairing.service import Pairing
 from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 
@@ -22,7 +23,7 @@ _HEADERS = [  # read by hand: as parameters they would cost each request a tenth
     {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 200}},
     {"in": "header", "name": "Prefer", "schema": {"type": "string"}, "description": "respond-async: do not wait"},
 ]
-_FAULTS = FAULTS | {PairingInProgress.code: PairingInProgress, Interrupted.code: Interrupted}
+_FAULTS = FAULTS | {fault.code: fault for fault in (PairingInProgress, Interrupted, PairingBroke)}
 
 
 class CodeWish(BaseModel):
@@ -43,14 +44,17 @@ def routes(pairing: Pairing, caller: Callable[..., Awaitable[Caller]]) -> APIRou
     @router.post("", openapi_extra={"parameters": _HEADERS})
     async def request_code(wish: CodeWish, who: asking, request: Request) -> JSONResponse:
         """Link a phone: the code to type, or where to follow."""
-        attempt = await pairing.request(
-            who,
-            user_id=wish.user_id,
-            phone_number=wish.phone_number,
-            force=wish.force,
-            idempotency_key=request.headers.get("idempotency-key"),
-            wait=timedelta(0) if "respond-async" in request.headers.get("prefer", "") else ANSWER_LIMIT,
-        )
+        try:
+            attempt = await pairing.request(
+                who,
+                user_id=wish.user_id,
+                phone_number=wish.phone_number,
+                force=wish.force,
+                idempotency_key=request.headers.get("idempotency-key"),
+                wait=timedelta(0) if "respond-async" in request.headers.get("prefer", "") else ANSWER_LIMIT,
+            )
+        except DatabaseAway as away:  # API.md: to whom asks for a code, SQL is a part of what gives it
+            raise ProviderUnavailable(retry_after=away.retry_after) from away
         return _answer(attempt)
 
     @router.get("/{attempt_id}")

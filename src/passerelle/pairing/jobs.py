@@ -5,7 +5,7 @@ from functools import partial
 
 import structlog
 
-from passerelle.db import DatabaseAway, Tx
+from passerelle.db import Tx
 from passerelle.errors import Unavailable
 from passerelle.pairing.model import INTERRUPTED, Attempt, Status
 from passerelle.pairing.ports import AttemptQueue
@@ -32,6 +32,8 @@ class PairingJobs:
         self._runs: dict[asyncio.Task[None], AttemptRun] = {}
         self._due = due
         self._stopping = False
+        self._sees_since: float | None = None
+        self._seen_at = 0.0
 
     async def handle(self, attempt_id: str) -> None:
         """A job of the queue: take the attempt up if nobody has, and stay until it has its code.
@@ -41,9 +43,8 @@ class PairingJobs:
         """
         if self._stopping:
             return
-        claim = partial(self._queue.claim, worker_id=self._tools.worker_id, attempt_id=attempt_id)
-        for attempt in await self._tools.database.run(claim):
-            run = self._start(attempt)
+        # shielded: a queue that gives up between the claim and the run would leave a row that nobody runs
+        for run in await asyncio.shield(asyncio.create_task(self._claim_one(attempt_id))):
             await run.answered.wait()
             if run.attempt.status is Status.FAILED:
                 raise JobFailedError(run.attempt.reason)
@@ -61,7 +62,10 @@ class PairingJobs:
             self._due.clear()
             try:
                 claimed = await self._claim_due()
-            except DatabaseAway:
+            except Unavailable:
+                claimed = 0
+            except Exception:
+                log.exception("❌ Attempts could not be claimed")
                 claimed = 0
             if claimed < CLAIM_AT_ONCE:
                 await self._pause()
@@ -72,19 +76,32 @@ class PairingJobs:
             try:
                 await self.sweep()
             except Unavailable as away:
+                self._sees_since = None
                 log.debug("sweep skipped", code=away.code)
+            except Exception:
+                log.exception("❌ Sweep broke")
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def sweep(self) -> None:
         """One round of `sweep_for_ever`."""
         database, now = self._tools.database, self._tools.clock.now()
-        if database.shared:
-            await database.run(partial(self._queue.reclaim, lapsed_us=LAPSED_US))
+        if database.shared and self._sees_long_enough():
+            silent = partial(self._queue.reclaim, lapsed_us=LAPSED_US, but=self._tools.worker_id)
+            await database.run(silent)
         for attempt in await database.read(partial(self._queue.overdue, now=now)):
             ended = attempt.expired() if attempt.expires_at <= now else attempt.failed(INTERRUPTED)
             if await database.run(partial(self._tools.book.save, attempts=[ended])):
                 self._tools.news.tell(ended.id, ended)
                 await self._tools.pairing.release(ended)
+
+    def _sees_long_enough(self) -> bool:
+        """Whether others had the time to be heard: after an outage, or a pause of ours, everybody seems silent."""
+        now = asyncio.get_running_loop().time()
+        paused = now - self._seen_at > 2 * SWEEP_EVERY_S
+        if self._sees_since is None or paused:
+            self._sees_since = now
+        self._seen_at = now
+        return now - self._sees_since >= LAPSED_US / 1_000_000
 
     async def stop(self) -> None:
         """Give everything back, so that another worker, or the next start, goes on with it."""
@@ -96,6 +113,10 @@ class PairingJobs:
 
     async def _give_back(self, tx: Tx) -> None:
         await self._queue.give_back(tx, worker_id=self._tools.worker_id)
+
+    async def _claim_one(self, attempt_id: str) -> list[AttemptRun]:
+        claim = partial(self._queue.claim, worker_id=self._tools.worker_id, attempt_id=attempt_id)
+        return [self._start(attempt) for attempt in await self._tools.database.run(claim)]
 
     async def _claim_due(self) -> int:
         claim = partial(self._queue.claim_due, worker_id=self._tools.worker_id, limit=CLAIM_AT_ONCE)
@@ -122,7 +143,7 @@ class PairingJobs:
         task = asyncio.current_task()
 
         def give_up(attempt: Attempt) -> None:
-            if attempt.ended and not run.attempt.ended and task is not None:
+            if attempt.ended and not run.settling and task is not None:
                 task.cancel()
 
         try:
@@ -133,6 +154,6 @@ class PairingJobs:
                 raise
         except Exception:
             log.exception("❌ Pairing attempt broke", attempt=run.attempt.id)
-            await self._tools.save(run.attempt.failed("internal_error"))
+            await run.give_up()
         finally:
             run.answered.set()

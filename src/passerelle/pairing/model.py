@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import phonenumbers
 
-from passerelle.errors import Conflict, Invalid, NotFound, Text
+from passerelle.errors import Conflict, Invalid, NotFound, Text, Unavailable
 from passerelle.whatsapp.faults import InvalidPhone
 from passerelle.whatsapp.model import PairingCode
 
@@ -67,6 +67,22 @@ class Interrupted(Conflict):
 
     code = INTERRUPTED
     text = Text("The pairing was interrupted.", "La liaison a été interrompue.")
+    hint = Text("Ask for a new code.", "Demandez un nouveau code.")
+
+
+class Confirming(Conflict):
+    """Its code was typed and WhatsApp has linked the phone: too late to give it up."""
+
+    code = "attempt_confirming"
+    text = Text("The phone is being linked just now.", "Le téléphone est en cours de liaison.")
+    hint = Text("Wait a moment, then end the session.", "Attendez un instant, puis terminez la session.")
+
+
+class PairingBroke(Unavailable):
+    """A fault inside the gateway ended it."""
+
+    code = "internal_error"
+    text = Text("The pairing broke inside the gateway.", "La liaison a échoué dans la passerelle.")
     hint = Text("Ask for a new code.", "Demandez un nouveau code.")
 
 
@@ -169,7 +185,13 @@ class Attempt:
         return self._changed(status=Status.EXPIRED, code=None, code_expires_at=None)
 
     def cancelled(self) -> "Attempt":
-        """Its user gave it up."""
+        """Its user gave it up.
+
+        Raises:
+            Confirming: WhatsApp has linked the phone already.
+        """
+        if self.device is not None:
+            raise Confirming
         return self._changed(status=Status.CANCELLED, code=None, code_expires_at=None)
 
     def _changed(self, **changes: object) -> "Attempt":

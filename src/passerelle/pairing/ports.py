@@ -28,7 +28,10 @@ class AttemptBook(Protocol):
         ...
 
     async def save(self, tx: Tx, attempts: list[Attempt], *, worker_id: str | None = None) -> set[str]:
-        """Save those whose row is still open (and still claimed by `worker_id`, when given); which they were."""
+        """Save those whose row is still open; which they were.
+
+        With `worker_id` only what that worker holds; without only what has no device yet (a linked phone stays).
+        """
         ...
 
 
@@ -47,12 +50,12 @@ class AttemptQueue(Protocol):
         """Let everything of this worker wait again, as if it had never claimed it (a graceful stop)."""
         ...
 
-    async def reclaim(self, tx: Tx, *, lapsed_us: int | None) -> int:
-        """Let wait again what is claimed by workers silent for `lapsed_us` (all of it, when not given)."""
+    async def reclaim(self, tx: Tx, *, lapsed_us: int | None, but: str = "") -> int:
+        """Let wait again what workers silent for `lapsed_us` hold (all workers, when not given), `but` one."""
         ...
 
     async def overdue(self, tx: Tx, *, now: datetime) -> list[Attempt]:
-        """Open attempts past their time that no living worker ends, at most 500."""
+        """Open attempts past their time that no worker ends, at most 500; those that have a device are linked."""
         ...
 
 

@@ -14,9 +14,9 @@ from structlog.contextvars import bind_contextvars
 from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
 from passerelle.coordination.news import News
-from passerelle.db import Database, DatabaseAway, Tx, Unit
+from passerelle.db import Database, DatabaseAway, StorageFull, Tx, Unit
 from passerelle.errors import PasserelleError
-from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, Status
+from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, PairingBroke, Status
 from passerelle.pairing.ports import AttemptBook, CooldownBook
 from passerelle.pairing.service import Pairing
 from passerelle.sessions.model import Session, SessionState
@@ -75,7 +75,7 @@ async def _persist(write: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await write()
-        except DatabaseAway:
+        except (DatabaseAway, StorageFull):
             await asyncio.sleep(DATABASE_RETRY_S)
 
 
@@ -86,6 +86,7 @@ class AttemptRun:
         """Run `attempt`, whose row `tools.worker_id` has claimed."""
         self.attempt = attempt
         self.answered = asyncio.Event()
+        self.settling = False
         self._tools = tools
 
     async def run(self) -> None:
@@ -102,12 +103,18 @@ class AttemptRun:
             await self._settle(ended)
         self.answered.set()
 
+    async def give_up(self) -> None:
+        """The run broke for a reason nobody thought of: end the attempt, so that its user hears it."""
+        if not self.attempt.ended:
+            with suppress(RowLostError):
+                await self._settle(self.attempt.failed(PairingBroke.code))
+
     async def _until_end(self) -> Attempt:
         try:
             async with self._tools.clock.timeout_at(self.attempt.expires_at):
                 return await self._connections()
         except TimeoutError:
-            return self.attempt.expired()
+            return self.attempt.expired() if self.attempt.device is None else self.attempt.linked()
 
     async def _connections(self) -> Attempt:
         if self.attempt.device is not None:  # linked before a crash, not settled
@@ -154,7 +161,7 @@ class AttemptRun:
                 case CodeTyped():
                     await self._save(self.attempt.typed())
                 case DeviceLinked(device=device):
-                    await self._save(self.attempt.accepted(device))
+                    await self._accept(device)
                     return await self._on_probation(linking)
                 case LoggedOut():
                     raise DeviceRemoved
@@ -162,6 +169,13 @@ class AttemptRun:
                     if self.attempt.codes_issued < CODES_PER_ATTEMPT:
                         await self._save(self.attempt.asking_again())
                     return None
+
+    async def _accept(self, device: str) -> None:
+        try:
+            await self._save(self.attempt.accepted(device))
+        except RowLostError:  # given up in the same moment: then the phone shall not keep it
+            await self._tools.linker.unlink(device=device)
+            raise
 
     def _deadline(self) -> datetime:
         """A typed code may still be confirmed when its time is over."""
@@ -211,6 +225,7 @@ class AttemptRun:
 
     async def _settle(self, ended: Attempt) -> None:
         tools = self._tools
+        self.settling = True  # from here on news of its end are its own
         ours, replaced = await tools.write(partial(self._write_end, ended=ended))
         if not ours:
             raise RowLostError

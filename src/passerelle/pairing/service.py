@@ -93,11 +93,11 @@ class Pairing:
             raise InvalidKey
         attempt = self._new(caller, user_id, read_phone_number(phone_number), idempotency_key)
         with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
-            mine, given_up = attempt, None
+            mine, given_up = attempt, list[Attempt]()
             if not await self._inserted_unhindered(attempt):
                 mine, given_up = await self._database.run(partial(self._write_down, attempt=attempt, force=force))
-            if given_up is not None:
-                await self._gone(given_up)
+            for ended in given_up:
+                await self._gone(ended)
             if mine.id != attempt.id:
                 return await self.wait_for_answer(caller, mine.id, limit=wait)
             await self._lock(attempt)
@@ -145,6 +145,7 @@ class Pairing:
         Raises:
             UnknownAttempt: none of this client's has that id.
             AttemptEnded: it has ended by itself before.
+            Confirming: WhatsApp has linked the phone already.
         """
         cancelled = (await self.get(caller, attempt_id)).cancelled()
         if not await self._database.run(partial(self._book.save, attempts=[cancelled])):
@@ -195,29 +196,31 @@ class Pairing:
     def _head_start_us(self) -> int:
         return HEAD_START_US if self._announcer.is_heard else 0
 
-    async def _write_down(self, tx: Tx, *, attempt: Attempt, force: bool) -> tuple[Attempt, Attempt | None]:
-        """The attempt that answers the request, and the one that was given up for it."""
+    async def _write_down(self, tx: Tx, *, attempt: Attempt, force: bool) -> tuple[Attempt, list[Attempt]]:
+        """The attempt that answers the request, and those that were given up for it."""
         earlier = await self._earlier(tx, attempt)
         if earlier is not None:
-            return earlier, None
+            return earlier, []
         await self._refuse(tx, attempt, force=force)
-        given_up = None
+        given_up: list[Attempt] = []
         for _ in range(INSERT_TRIES):
             if await self._book.insert(tx, [attempt], head_start_us=self._head_start_us()):
                 return attempt, given_up
             standing = await self._book.open_for(
                 tx, client_id=attempt.client_id, user_id=attempt.user_id, phone_number=attempt.phone_number
             )
+            if standing is not None and standing.id == attempt.id:  # only the answer to its COMMIT was lost
+                return attempt, given_up
             if standing is not None:
-                given_up = self._out_of_the_way(standing, attempt, force=force)
-                await self._book.save(tx, [given_up])
+                given_up.append(self._out_of_the_way(standing, attempt, force=force))
+                await self._book.save(tx, given_up[-1:])
         raise PairingInProgress(retry_after=timedelta(seconds=1))
 
     def _out_of_the_way(self, standing: Attempt, attempt: Attempt, *, force: bool) -> Attempt:
         """What stands in the way, ended, if it ran out of time (A3) or is the user's own and `force` is given."""
-        if standing.expires_at <= self._clock.now():
+        if standing.device is None and standing.expires_at <= self._clock.now():
             return standing.expired()
-        if force and standing.user_id == attempt.user_id:
+        if standing.device is None and force and standing.user_id == attempt.user_id:
             return standing.cancelled()
         raise PairingInProgress(
             retry_after=standing.expires_at - self._clock.now(),
@@ -248,8 +251,10 @@ class Pairing:
         key = _lock_key(attempt)
         try:
             holder = await self._locks.acquire(key, token=attempt.id, ttl=self._lock_ttl)
-            if holder != attempt.id:
-                await self._locks.take_over(key, token=attempt.id, stale=holder, ttl=self._lock_ttl)
+            if holder != attempt.id and not await self._locks.take_over(
+                key, token=attempt.id, stale=holder, ttl=self._lock_ttl
+            ):
+                return
             log.info(f"[SessionLock] Lock acquired for user {attempt.user_id}", attempt=attempt.id)
         except (Unavailable, Rejected):
             log.warning("[WhatsApp] Redis not available, proceeding without lock", attempt=attempt.id)

@@ -16,6 +16,7 @@ from passerelle.records.model import Change, CollectionKey, Fact, Reading, Recor
 from passerelle.records.ports import FactBook, RecordStore, Shadow
 from passerelle.redis_link import RedisState, RedisStatus
 
+HOMES = {Source.REDIS: "Redis", Source.SQL: "SQL", Source.FILE: "the files"}
 TRIES = 3
 FIRST_DELAY_S = 0.1
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Records:
         self._database = database
         self._clock = clock
         self._memory: dict[CollectionKey, Reading] = {}
+        self._kept: dict[CollectionKey, dict[str, int]] = {}
         self._news = asyncio.Event()
 
     async def read(self, key: CollectionKey) -> Reading:
@@ -51,8 +53,8 @@ class Records:
             reading = Reading(source=self._store.source, as_of=self._clock.now(), records=await self._store.load(key))
             await self._remember(key, reading)
         except (Unavailable, Rejected) as away:
-            log.warning(f"❌ Error reading {key.name} from Redis: {away.code}")
-            reading = await self._recall(key)
+            log.warning(f"❌ Error reading {key.name} from {HOMES[self._store.source]}: {away.code}")
+            reading = await self._recall(key, away)
         return replace(reading, records=reading.records | _merged(reading.records, facts))
 
     async def _waiting(self, key: CollectionKey) -> list[Fact]:
@@ -128,22 +130,23 @@ class Records:
         raise RecordsBusy
 
     async def _remember(self, key: CollectionKey, reading: Reading) -> None:
-        known = self._memory.get(key)
         self._memory[key] = reading
         if self._shadow is None:
             return
-        seen = known.records if known else {}
-        fresh = [r for r in reading.records.values() if r.id not in seen or seen[r.id].version != r.version]
+        kept = self._kept.setdefault(key, {})
+        fresh = [record for record in reading.records.values() if kept.get(record.id) != record.version]
         if fresh:
-            with suppress(DatabaseAway):  # the shadow falls behind; the home does not
+            with suppress(DatabaseAway):  # the shadow falls behind until the next reading; the home does not
                 await self._database.run(partial(self._shadow.keep, key=key, records=fresh))
+                kept.update((record.id, record.version) for record in fresh)
 
-    async def _recall(self, key: CollectionKey) -> Reading:
+    async def _recall(self, key: CollectionKey, away: PasserelleError) -> Reading:
+        """What we saw last; where nothing was ever seen, nothing is made up."""
         known = self._memory.get(key)
         if known is not None:
             return Reading(source=Source.MEMORY, as_of=known.as_of, records=dict(known.records))
         if self._shadow is None:
-            return Reading(source=Source.MEMORY, as_of=self._clock.now())
+            raise away
         records, seen_us = await self._database.read(partial(self._shadow.recall, key=key))
         return Reading(source=Source.MEMORY, as_of=from_us(seen_us), records=records)
 

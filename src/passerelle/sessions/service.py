@@ -57,12 +57,14 @@ class Sessions:
         raise UnknownSession
 
     async def end(self, caller: Caller, session_id: str) -> None:
-        """Unlink the phone: WhatsApp is told when it can be, our own side is ended in any case.
+        """Unlink the phone: our own side is ended in any case, WhatsApp is told once, as well as can be.
 
         Raises:
             UnknownSession: none of this client's has that id.
         """
         session, _ = await self.get(caller, session_id)
+        if session.state is SessionState.LOGGED_OUT:
+            return
         await self._database.run(partial(self.logged_out, session=session, reason="ended_here"))
         self._records.wake()
         await self._linker.unlink(device=session.device)
@@ -79,7 +81,11 @@ class Sessions:
         number = Number(session.client_id, session.phone_number)
         before = (await self.taken(tx, [number])).get(number)
         if before is not None:
-            ended = {"state": SessionState.LOGGED_OUT.value, "state_reason": "linked_again"}
+            ended = {
+                "state": SessionState.LOGGED_OUT.value,
+                "state_reason": "linked_again",
+                "ended_at": self._clock.now().isoformat(),
+            }
             await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before.session_id, patch=ended))
         await self._phones.put(tx, number, LinkedPhone(session.id, session.device), user_id=session.user_id)
         await self._add(tx, session)

@@ -8,6 +8,7 @@ from passerelle.pairing.adapters.rows import to_attempt, to_changes, to_new_row
 from passerelle.pairing.model import CLAIMS_PER_ATTEMPT, FIRST_COOL_DOWN, LONGEST_COOL_DOWN, Attempt
 from passerelle.sessions.ports import Number
 
+OVERDUE_AFTER = timedelta(seconds=30)  # a worker ends its own attempts in time; one that did not has lost them
 # Batches touch their rows in one order, so that two of them never wait for each other; what a statement is to touch is
 # chosen once (MATERIALIZED): PostgreSQL may else run a sub-query per row, and its LIMIT with it.
 _INSERT = """
@@ -22,21 +23,25 @@ WHERE TRUE ORDER BY new.client_id, new.user_id ON CONFLICT DO NOTHING RETURNING 
 _SAVE = """
 WITH locked AS MATERIALIZED (SELECT id FROM pairing_attempts WHERE id = ANY(:ids) ORDER BY id {lock})
 UPDATE pairing_attempts SET status = new.status, code = new.code, code_expires_us = new.code_expires_us,
-    codes_issued = new.codes_issued, device = new.device, reason = new.reason, retry_after_s = new.retry_after_s,
+    codes_issued = new.codes_issued,
+    device = COALESCE(new.device, pairing_attempts.device), reason = new.reason, retry_after_s = new.retry_after_s,
     updated_us = :db_now, ended_us = CASE WHEN new.ended = 1 THEN :db_now END
 FROM EACH(:attempts AS (id TEXT, status TEXT, code TEXT, code_expires_us BIGINT, codes_issued BIGINT, device TEXT,
     reason TEXT, retry_after_s BIGINT, ended BIGINT)) AS new
 WHERE pairing_attempts.id = new.id AND new.id IN (SELECT id FROM locked) AND ended_us IS NULL
-    AND (CAST(:worker_id AS TEXT) IS NULL OR worker_id = CAST(:worker_id AS TEXT))
+    AND (worker_id = CAST(:worker_id AS TEXT)
+        OR CAST(:worker_id AS TEXT) IS NULL AND pairing_attempts.device IS NULL)
 RETURNING pairing_attempts.id
 """
 _CLAIM = """
 WITH chosen AS MATERIALIZED ({which})
 UPDATE pairing_attempts SET status = 'connecting', worker_id = :worker_id, claims = claims + 1, updated_us = :db_now
-WHERE status = 'queued' AND ended_us IS NULL AND claims < {claims} AND id IN (SELECT id FROM chosen) RETURNING *
+WHERE status = 'queued' AND ended_us IS NULL AND (claims < {claims} OR device IS NOT NULL)
+    AND id IN (SELECT id FROM chosen) RETURNING *
 """
 _DUE = """
-SELECT id FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued' AND due_us <= :db_now AND claims < {claims}
+SELECT id FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued' AND due_us <= :db_now
+    AND (claims < {claims} OR device IS NOT NULL)
 ORDER BY due_us LIMIT :at_most {skip}
 """
 _FREE = """
@@ -45,7 +50,8 @@ UPDATE pairing_attempts SET status = 'queued', worker_id = NULL, code = NULL, co
 WHERE ended_us IS NULL AND worker_id IS NOT NULL AND {whose} RETURNING id
 """
 _SILENT = """
-worker_id NOT IN (SELECT id FROM workers WHERE heartbeat_us > :db_now - CAST(:lapsed_us AS BIGINT))
+worker_id <> CAST(:but AS TEXT)
+    AND worker_id NOT IN (SELECT id FROM workers WHERE heartbeat_us > :db_now - CAST(:lapsed_us AS BIGINT))
 """
 
 
@@ -109,18 +115,20 @@ class SqlAttemptQueue:
         """See `AttemptQueue.give_back`."""
         return len(await tx.sql(_FREE.format(whose="worker_id = :worker_id", uncount=1), worker_id=worker_id))
 
-    async def reclaim(self, tx: Tx, *, lapsed_us: int | None) -> int:
+    async def reclaim(self, tx: Tx, *, lapsed_us: int | None, but: str = "") -> int:
         """See `AttemptQueue.reclaim`."""
         if lapsed_us is None:
             return len(await tx.sql(_FREE.format(whose="TRUE", uncount=0)))
-        return len(await tx.sql(_FREE.format(whose=_SILENT, uncount=0), lapsed_us=lapsed_us))
+        return len(await tx.sql(_FREE.format(whose=_SILENT, uncount=0), lapsed_us=lapsed_us, but=but))
 
     async def overdue(self, tx: Tx, *, now: datetime) -> list[Attempt]:
         """See `AttemptQueue.overdue`."""
         rows = await tx.sql(
-            "SELECT * FROM pairing_attempts WHERE ended_us IS NULL AND status = 'queued'"
-            " AND (expires_us <= :now_us OR claims >= :claims) ORDER BY id LIMIT 500",
+            "SELECT * FROM pairing_attempts WHERE ended_us IS NULL AND device IS NULL"
+            " AND (status = 'queued' AND (expires_us <= :now_us OR claims >= :claims) OR expires_us <= :long_ago_us)"
+            " ORDER BY id LIMIT 500",
             now_us=to_us(now),
+            long_ago_us=to_us(now - OVERDUE_AFTER),
             claims=CLAIMS_PER_ATTEMPT,
         )
         return [to_attempt(row) for row in rows]
@@ -144,8 +152,10 @@ class SqlCooldownBook:
         rows = await tx.sql(
             "INSERT INTO pairing_cooldowns (client_id, phone_number, until_us, step_s)"
             " VALUES (:client_id, :phone_number, 0, :first_s) ON CONFLICT (client_id, phone_number)"
-            " DO UPDATE SET step_s = CASE WHEN pairing_cooldowns.step_s * 2 > :longest_s THEN :longest_s"
+            " DO UPDATE SET step_s = CASE WHEN pairing_cooldowns.until_us < :forgiven_us THEN :first_s"
+            " WHEN pairing_cooldowns.step_s * 2 > :longest_s THEN :longest_s"
             " ELSE pairing_cooldowns.step_s * 2 END RETURNING step_s",
+            forgiven_us=to_us(now - LONGEST_COOL_DOWN),
             **number._asdict(),
             first_s=FIRST_COOL_DOWN // timedelta(seconds=1),
             longest_s=LONGEST_COOL_DOWN // timedelta(seconds=1),

@@ -28,7 +28,10 @@ class JsonRecordStore:
     async def load(self, key: CollectionKey) -> dict[str, Record]:
         """See `RecordStore.load`."""
         stored = await asyncio.to_thread(self._read, key)
-        return {i: Record(id=i, version=one["v"], data=one["data"]) for i, one in stored.items()}
+        try:
+            return {i: Record(id=i, version=one["v"], data=dict(one["data"])) for i, one in stored.items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unreadable(file=key.name) from error
 
     async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         """See `RecordStore.save`."""
