@@ -10,6 +10,11 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
 
+def rfc3339(when: datetime) -> str:
+    """The time as the interface writes it."""
+    return when.isoformat().replace("+00:00", "Z")
+
+
 class Alarm:
     """Something to call when its time has come, unless cancelled first."""
 

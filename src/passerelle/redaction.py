@@ -3,9 +3,7 @@
 import base64
 import json
 import re
-import traceback
-from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 MASK = "***"
@@ -27,14 +25,6 @@ SIGNS = (
     *("//", "bearer", "basic", "passw", "pwd", "token", "secret", "key", "signature"),
     *("integer value as", "illegal header", "args beginning"),
 )
-
-
-class EventProcessor(Protocol):
-    """What structlog calls for every log line."""
-
-    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any], /) -> MutableMapping[str, Any]:
-        """The line to write instead of `event`."""
-        ...
 
 
 class Redactor:
@@ -66,34 +56,6 @@ class Redactor:
                 text = pattern.sub(instead, text)
         return text
 
-    def redact_value(self, value: Any) -> Any:
-        """`value` with every text inside it redacted; what holds no text comes back as it is."""
-        if isinstance(value, str):
-            return self.redact(value)
-        if isinstance(value, Mapping):
-            return {self.redact_value(key): self.redact_value(item) for key, item in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.redact_value(item) for item in value]
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        shown = _as_text(value)
-        redacted = self.redact(shown)
-        return value if redacted == shown else redacted
-
-
-def redact_event(redactor: Redactor) -> EventProcessor:
-    """A structlog processor: no secret in any value of a line, nor in the text of its exception."""
-
-    def process(_logger: Any, _method: str, event: MutableMapping[str, Any], /) -> MutableMapping[str, Any]:
-        error = event.pop("exc_info", None)
-        if error:
-            event["exception"] = _trace(error)
-        for key in list(event):
-            event[key] = redactor.redact_value(event[key])
-        return event
-
-    return process
-
 
 def _any_spelling(secret: str) -> str:
     return "".join(map(_any_spelling_of, secret))
@@ -111,15 +73,3 @@ def _any_spelling_of(char: str) -> str:
 def _base64(text: str) -> str:
     """Without the padding, so that it is found with and without."""
     return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
-
-
-def _as_text(value: Any) -> str:
-    return _trace(value) if isinstance(value, BaseException) else str(value)
-
-
-def _trace(error: Any) -> str:
-    if isinstance(error, BaseException):
-        return "".join(traceback.format_exception(error))
-    if isinstance(error, tuple):
-        return "".join(traceback.format_exception(*error))
-    return traceback.format_exc()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 
 from passerelle.clients.model import Caller
+from passerelle.clock import rfc3339
 from passerelle.db import DatabaseAway
 from passerelle.errors import PasserelleError
 from passerelle.pairing.model import Attempt, AttemptEnded, Interrupted, PairingBroke, PairingInProgress, Status
@@ -99,7 +100,8 @@ def _answer(attempt: Attempt) -> JSONResponse:
         raise AttemptEnded(attempt_id=attempt.id)
     known = {"attempt_id": attempt.id, "session_id": attempt.session_id, "status": attempt.status}
     if attempt.code is not None or attempt.ended:
-        return JSONResponse(known | {"code": attempt.code, "expires_at": _rfc(attempt.code_expires_at)})
+        expires_at = attempt.code_expires_at and rfc3339(attempt.code_expires_at)
+        return JSONResponse(known | {"code": attempt.code, "expires_at": expires_at})
     return JSONResponse(known, status_code=202, headers={"Location": f"{PATH}/{attempt.id}"})
 
 
@@ -108,7 +110,7 @@ def _fault(attempt: Attempt) -> PasserelleError:
     return fault(
         retry_after=attempt.retry_after,
         attempt_id=attempt.id,
-        expires_at=_rfc(attempt.expires_at),
+        expires_at=rfc3339(attempt.expires_at),
         attempt_url=f"{PATH}/{attempt.id}",
     )
 
@@ -121,11 +123,7 @@ def _shown(attempt: Attempt) -> dict[str, Any]:
         "phone_number": attempt.phone_number,
         "status": attempt.status,
         "code": attempt.code,
-        "expires_at": _rfc(attempt.code_expires_at or attempt.expires_at),
+        "expires_at": rfc3339(attempt.code_expires_at or attempt.expires_at),
         "codes_issued": attempt.codes_issued,
         "reason": attempt.reason,
     }
-
-
-def _rfc(when: datetime | None) -> str | None:
-    return None if when is None else when.isoformat().replace("+00:00", "Z")

@@ -9,7 +9,7 @@ import structlog
 from structlog.contextvars import get_contextvars
 
 from passerelle.clients.model import Caller
-from passerelle.clock import Clock
+from passerelle.clock import Clock, rfc3339
 from passerelle.coalesce import Coalesced
 from passerelle.coordination.news import News
 from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
@@ -225,7 +225,7 @@ class Pairing:
         raise PairingInProgress(
             retry_after=standing.expires_at - self._clock.now(),
             attempt_id=standing.id,
-            expires_at=(standing.code_expires_at or standing.expires_at).isoformat().replace("+00:00", "Z"),
+            expires_at=rfc3339(standing.code_expires_at or standing.expires_at),
             attempt_url=f"/api/whatsapp/pairing-code/{standing.id}",
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 from passerelle.errors import Text, Unavailable
 
 APPLIED = "_applied"
+OPERATIONS_KEPT = 8  # of each record, to know an operation that is asked for again
 
 
 class Unreadable(Unavailable):

@@ -1,12 +1,12 @@
 """The routes of linked phones."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from passerelle.clients.model import Caller
+from passerelle.clock import rfc3339
 from passerelle.sessions.model import Session
 from passerelle.sessions.service import Sessions, SessionsReading
 
@@ -27,7 +27,7 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIR
             "items": [_shown(session, reading) for session in after[:limit]],
             "next_cursor": after[limit - 1].id if len(after) > limit else None,
             "source": reading.source,
-            "as_of": _rfc(reading.as_of),
+            "as_of": rfc3339(reading.as_of),
         }
 
     @router.get("/{session_id}")
@@ -52,12 +52,8 @@ def _shown(session: Session, reading: SessionsReading) -> dict[str, Any]:
         "state": session.state,
         "state_reason": session.state_reason,
         "worker": None,
-        "connected_at": session.connected_at and _rfc(session.connected_at),
-        "last_seen_at": session.connected_at and _rfc(session.connected_at),
+        "connected_at": session.connected_at and rfc3339(session.connected_at),
+        "last_seen_at": session.connected_at and rfc3339(session.connected_at),
         "source": reading.source,
-        "as_of": _rfc(reading.as_of),
+        "as_of": rfc3339(reading.as_of),
     }
-
-
-def _rfc(when: datetime) -> str:
-    return when.isoformat().replace("+00:00", "Z")

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from passerelle.db import StorageFull
-from passerelle.records.model import Change, CollectionKey, Record, Source, Unreadable
-
-OPERATIONS_KEPT = 8
+from passerelle.records.model import OPERATIONS_KEPT, Change, CollectionKey, Record, Source, Unreadable
 
 
 class JsonRecordStore:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from passerelle.db import Database, Row, Tx
-from passerelle.records.model import Change, CollectionKey, Fact, Record, Source
+from passerelle.records.model import OPERATIONS_KEPT, Change, CollectionKey, Fact, Record, Source
 
-OPERATIONS_KEPT = 8
 FACTS_AT_ONCE = 1000
 
 
