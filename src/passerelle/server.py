@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -54,7 +55,7 @@ async def serve(
         listening(app, on_port=on_port),
     ):
         log.info(f"✅ Passerelle listens on http://{settings.host}:{settings.port}", provider=settings.provider_name)
-        _calm_collector()
+        _tune_interpreter()
         ready()
         await stop.wait()
         log.info("🔄 Stopping")
@@ -164,13 +165,16 @@ def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, 
     return Worker(app).run() if worker_here else None
 
 
-def _calm_collector() -> None:
-    """What is here now stays; and thousands of open requests are no garbage to look for at every turn.
+def _tune_interpreter() -> None:
+    """Fit for thousands of open requests beside one thread that writes.
 
-    Measured: with Python's own 700 objects a turn, a third of the time of 6,000 requests at once went to the collector.
+    What is here now stays, and open requests are no garbage to look for at every turn: with Python's own 700 objects a
+    turn, a third of the time of 6,000 requests at once went to the collector. And the writer gets its turn within
+    0.5 ms instead of 5: for 60 requests at once the slowest waits a fifth less (both measured).
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    sys.setswitchinterval(0.0005)
 
 
 @asynccontextmanager
