@@ -39,7 +39,7 @@ def attempt(number: int, **other: Any) -> Attempt:
         "id": f"pair_{number:04}",
         "client_id": "default",
         "user_id": f"u{number}",
-        "phone_number": f"+3360000{number:04}",
+        "phone_number": f"+3363998{number:04}",
         "session_id": f"sess_{number:04}",
         "created_at": NOW,
         "expires_at": NOW + timedelta(minutes=5),
@@ -101,7 +101,7 @@ async def test_every_change_comes_back_as_it_was_saved(database: Database) -> No
     await insert(database, attempt(1), attempt(2))
     code = PairingCode(code="ABCD-1234", expires_at=NOW + timedelta(seconds=160))
     linking, refused = [(await claim(database, "w1", f"pair_000{n}"))[0].issued(code) for n in (1, 2)]
-    accepted = linking.accepted("33600@s.whatsapp.net")
+    accepted = linking.accepted("33639980001@s.whatsapp.net")
     states = [linking, linking.asking_again(), linking.typed(), accepted, accepted.linked()]
     states += [refused.failed("provider_rate_limited", retry_after=timedelta(minutes=15))]
     for state in states:
@@ -112,7 +112,7 @@ async def test_every_change_comes_back_as_it_was_saved(database: Database) -> No
 async def test_a_phone_that_whatsapp_linked_is_given_up_by_nobody_else(database: Database) -> None:
     await insert(database, attempt(1))
     (mine,) = await claim(database, "w1", "pair_0001")
-    await save(database, mine.accepted("33600@s.whatsapp.net"), worker_id="w1")
+    await save(database, mine.accepted("33639980001@s.whatsapp.net"), worker_id="w1")
     assert await save(database, mine.cancelled()) == set(), "whoever knows less than the row does not overrule it"
     for _ in range(CLAIMS_PER_ATTEMPT + 1):
         await database.run(partial(QUEUE.reclaim, lapsed_us=None))
@@ -180,7 +180,7 @@ async def test_a_key_is_used_once_per_client_also_after_its_attempt_has_ended(da
 @pytest.mark.mission("A6")
 async def test_of_fifty_of_one_user_at_once_from_two_processes_one_is_written(pair: tuple[Database, Database]) -> None:
     written = await asyncio.gather(
-        *(insert(pair[n % 2], attempt(n, user_id="u", phone_number="+33600000000")) for n in range(50))
+        *(insert(pair[n % 2], attempt(n, user_id="u", phone_number="+33639980000")) for n in range(50))
     )
     assert sum(map(len, written)) == 1
     assert await open_for(pair[0], attempt(99, user_id="u")) in set.union(*written)
@@ -435,7 +435,7 @@ def _check(rows: list[dict[str, Any]]) -> None:
 
 
 async def test_a_refused_number_waits_twice_as_long_each_time_up_to_a_day(database: Database) -> None:
-    number, other = Number("default", "+33600000001"), Number("other", "+33600000001")
+    number, other = Number("default", "+33639980001"), Number("other", "+33639980001")
     assert await database.read(partial(COOLDOWNS.until, numbers=[number])) == {}
     minutes = []
     for n in range(9):
@@ -449,7 +449,7 @@ async def test_a_refused_number_waits_twice_as_long_each_time_up_to_a_day(databa
 
 
 async def test_many_numbers_are_asked_for_at_once(database: Database) -> None:
-    numbers = [Number(f"c{n % 3}", f"+3360000{n:04}") for n in range(600)]
+    numbers = [Number(f"c{n % 3}", f"+3363998{n:04}") for n in range(600)]
     for number in numbers[::100]:
         await database.run(partial(COOLDOWNS.extend, number=number, now=NOW))
     until = await database.read(partial(COOLDOWNS.until, numbers=numbers + numbers))
@@ -458,7 +458,7 @@ async def test_many_numbers_are_asked_for_at_once(database: Database) -> None:
 
 
 async def test_a_number_refused_twice_at_once_is_counted_twice(pair: tuple[Database, Database]) -> None:
-    number = Number("default", "+33600000001")
+    number = Number("default", "+33639980001")
     until = await asyncio.gather(
         *(pair[n % 2].run(partial(COOLDOWNS.extend, number=number, now=NOW)) for n in range(4))
     )
@@ -477,7 +477,7 @@ async def link(database: Database, number: Number, session_id: str) -> LinkedPho
 
 
 async def test_a_number_is_linked_with_one_session_per_client(database: Database) -> None:
-    number, other = Number("default", "+33600000001"), Number("other", "+33600000001")
+    number, other = Number("default", "+33639980001"), Number("other", "+33639980001")
     assert await database.read(partial(PHONES.find, numbers=[number, other])) == {}
     both = {number: await link(database, number, "s1"), other: await link(database, other, "s2")}
     assert await database.read(partial(PHONES.find, numbers=[number, other])) == both
@@ -487,7 +487,7 @@ async def test_a_number_is_linked_with_one_session_per_client(database: Database
 
 
 async def test_only_the_session_that_holds_a_number_frees_it(database: Database) -> None:
-    number = Number("default", "+33600000001")
+    number = Number("default", "+33639980001")
     linked = await link(database, number, "s2")
     for client_id, session_id in (("default", "s1"), ("other", "s2")):
         assert not await database.run(partial(PHONES.remove, client_id=client_id, session_id=session_id))
