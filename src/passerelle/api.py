@@ -16,6 +16,7 @@ from passerelle.app import App
 from passerelle.clients.model import Caller
 from passerelle.db import Tx
 from passerelle.errors import Denied, NotFound, PasserelleError, Text
+from passerelle.messages import http as messages_http
 from passerelle.pairing import http as pairing_http
 from passerelle.problems import BodyTooLarge, Broken
 from passerelle.redis_link import request_budget
@@ -52,6 +53,7 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     caller = _caller(settings.secret("admin_key"), control)
     api.include_router(pairing_http.routes(app.pairing, caller))
     api.include_router(sessions_http.routes(app.sessions, caller))
+    api.include_router(messages_http.routes(app.messages, caller))
     api.include_router(app.sandbox.router, dependencies=[Depends(caller)])
     _add_probes(api, app)
     problems.install(api, lang=settings.lang)

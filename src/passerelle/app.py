@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,13 +16,23 @@ from passerelle.coordination.adapters.redis_locks import RedisLocks
 from passerelle.coordination.adapters.sql_workers import SqlWorkerBook
 from passerelle.coordination.chain import AnnouncerChain
 from passerelle.coordination.news import News
-from passerelle.coordination.ports import QueueWorker, WorkerBook
+from passerelle.coordination.ports import Jobs, QueueWorker, WorkerBook
 from passerelle.db import Database
 from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.errors import Misconfigured
+from passerelle.idempotency.adapters.sql import SqlKeyBook
+from passerelle.messages.adapters.outbox import SqlOutbox
+from passerelle.messages.adapters.queue import SqlOutboxQueue
+from passerelle.messages.adapters.receipts import SqlReceiptBook
+from passerelle.messages.adapters.sweep import SqlOutboxSweep
+from passerelle.messages.jobs import MessageJobs
+from passerelle.messages.run import Pump
+from passerelle.messages.sends import Tools as MessageTools
+from passerelle.messages.service import Defaults, Messages
+from passerelle.messages.settlements import Settlements
 from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook
 from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import Attempt
@@ -36,9 +46,11 @@ from passerelle.records.service import Records
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, RedisSetting, examine
 from passerelle.sandbox.host import Sandbox, open_sandbox
-from passerelle.sessions.adapters.sql import SqlPhoneBook
+from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlSpeakerBook
+from passerelle.sessions.jobs import EventJobs
 from passerelle.sessions.service import Sessions
 from passerelle.settings import Settings
+from passerelle.whatsapp.ports import Sender
 
 SANDBOX_IN_PRODUCTION = Finding(
     id="SANDBOX_IN_PRODUCTION",
@@ -64,15 +76,18 @@ class App:
     pairing: Pairing
     news: News[Attempt]
     worker_id: str
+    messages: Messages
     workers: WorkerBook
-    jobs: PairingJobs
+    pairing_jobs: PairingJobs
+    message_jobs: MessageJobs
+    jobs: tuple[Jobs, ...]
     queue: QueueWorker | None
     findings: tuple[Finding, ...]
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, redactor: Redactor) -> AsyncIterator[App]:
-    """Open everything; nothing works on attempts before a `Worker` of it runs.
+async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | None = None) -> AsyncIterator[App]:
+    """Open everything; nothing is worked on before a `Worker` of it runs. `sender` stands in for the provider's own.
 
     Raises:
         Misconfigured: a setting is wrong, or another process holds the SQLite file.
@@ -90,12 +105,14 @@ async def open_app(settings: Settings, redactor: Redactor) -> AsyncIterator[App]
                 latency=settings.sandbox_latency,
             )
         )
+        sandbox = replace(sandbox, sender=sender or sandbox.sender)
         setting = _redis_setting(settings)
         link = RedisLink(setting=setting, redactor=redactor)
         stack.push_async_callback(link.close)
         app = await _compose(stack, settings, database, link, setting, sandbox)
         _report(app.findings)
-        await app.jobs.recover()
+        for jobs in app.jobs:
+            await jobs.recover()
         await link.start()
         app.news.start()
         stack.push_async_callback(app.news.close)
@@ -120,7 +137,14 @@ async def _compose(
         clock=clock,
     )
     link.listen(records)
-    sessions = Sessions(records=records, phones=SqlPhoneBook(), linker=sandbox.linker, database=database, clock=clock)
+    sessions = Sessions(
+        records=records,
+        phones=SqlPhoneBook(),
+        speakers=SqlSpeakerBook(),
+        linker=sandbox.linker,
+        database=database,
+        clock=clock,
+    )
     book, cooldowns = SqlAttemptBook(), SqlCooldownBook()
     news = News[Attempt](look=_look(book, database) if database.shared else None)
     queue = BullAnnouncer(link) if setting.configured else None
@@ -156,6 +180,7 @@ async def _compose(
             probation=settings.probation,
         ),
     )
+    messages, message_jobs = _compose_messages(settings, database, sandbox, sessions, worker_id)
     return App(
         settings=settings,
         database=database,
@@ -167,11 +192,47 @@ async def _compose(
         pairing=pairing,
         news=news,
         worker_id=worker_id,
+        messages=messages,
         workers=SqlWorkerBook(),
-        jobs=jobs,
+        pairing_jobs=jobs,
+        message_jobs=message_jobs,
+        jobs=(jobs, message_jobs, EventJobs(sandbox.events, messages)),
         queue=BullWorker(link, jobs.handle, job_limit=settings.job_timeout) if setting.configured else None,
         findings=_findings(settings, setting),
     )
+
+
+def _compose_messages(
+    settings: Settings, database: Database, sandbox: Sandbox, sessions: Sessions, worker_id: str
+) -> tuple[Messages, MessageJobs]:
+    receipts, keys, sweep, settlements = SqlReceiptBook(), SqlKeyBook(), SqlOutboxSweep(), Settlements()
+    messages = Messages(
+        outbox=SqlOutbox(),
+        receipts=receipts,
+        keys=keys,
+        settlements=settlements,
+        sessions=sessions,
+        database=database,
+        clock=sandbox.clock,
+        defaults=Defaults(
+            max_attempts=settings.max_attempts,
+            retry_delay=settings.retry_delay,
+            late_limit=settings.late_limit,
+            resend_unknown=settings.resend_unknown,
+        ),
+    )
+    sessions.listen(messages)
+    tools = MessageTools(
+        worker_id=worker_id,
+        queue=SqlOutboxQueue(),
+        sender=sandbox.sender,
+        database=database,
+        clock=sandbox.clock,
+        attempt_limit=settings.attempt_limit,
+    )
+    pump = Pump(tools, sweep=sweep, settlements=settlements, sessions=sessions)
+    jobs = MessageJobs(pump=pump, sweep=sweep, receipts=receipts, keys=keys, settlements=settlements, tools=tools)
+    return messages, jobs
 
 
 def _record_store(settings: Settings, setting: RedisSetting, link: RedisLink, database: Database) -> RecordStore:

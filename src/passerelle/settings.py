@@ -38,7 +38,7 @@ def _read_span(value: object) -> object:
         raise ValueError("longer than any time") from None
 
 
-SECRETS = ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "PASSERELLE_ADMIN_KEY")
+SECRETS = ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "PASSERELLE_ADMIN_KEY", "PASSERELLE_SECRET_KEY")
 Span = Annotated[timedelta, BeforeValidator(_read_span)]
 
 
@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     sandbox_latency: Span = _named("PASSERELLE_SANDBOX_LATENCY", default=timedelta(milliseconds=300))
     url: str | None = _named("PASSERELLE_URL", default=None)
     admin_key: SecretStr | None = _named("PASSERELLE_ADMIN_KEY", default=None)
+    secret_key: SecretStr | None = _named("PASSERELLE_SECRET_KEY", default=None)
+    max_attempts: Annotated[int, Interval(ge=1, le=20)] = _named("PASSERELLE_MAX_ATTEMPTS", default=2)
+    retry_delay: Span = _named("PASSERELLE_RETRY_DELAY", default=timedelta(seconds=30))
+    lease: Span = _named("PASSERELLE_LEASE", default=timedelta(seconds=90))
+    late_limit: Span = _named("PASSERELLE_LATE_LIMIT", default=timedelta(hours=1))
+    resend_unknown: bool = _named("PASSERELLE_RESEND_UNKNOWN", default=False)
+    notify_user: str | None = _named("PASSERELLE_NOTIFY_USER", default=None)
+    public_url: str | None = _named("PASSERELLE_PUBLIC_URL", default=None)
+    link_ttl: Span = _named("PASSERELLE_LINK_TTL", default=timedelta(days=7))
     attempt_limit: Span = _named("PASSERELLE_ATTEMPT_LIMIT", default=timedelta(seconds=20))
     lock_ttl: Span = _named("PASSERELLE_LOCK_TTL", default=timedelta(minutes=5))
     job_timeout: Span = _named("PASSERELLE_JOB_TIMEOUT", default=timedelta(minutes=5))
@@ -78,6 +87,7 @@ class Settings(BaseSettings):
     redis_url_file: str | None = _named("REDIS_URL_FILE", default=None)
     redis_password_file: str | None = _named("REDIS_PASSWORD_FILE", default=None)
     admin_key_file: str | None = _named("PASSERELLE_ADMIN_KEY_FILE", default=None)
+    secret_key_file: str | None = _named("PASSERELLE_SECRET_KEY_FILE", default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -123,6 +133,8 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
         raise Misconfigured("\n".join(lines)) from None
+    if settings.attempt_limit >= settings.lease:
+        raise Misconfigured("PASSERELLE_ATTEMPT_LIMIT must be shorter than PASSERELLE_LEASE.")
     if settings.env == "production" and settings.provider is None:
         raise Misconfigured("PASSERELLE_PROVIDER must be set in production (sandbox, multidevice or cloud_api).")
     return settings

@@ -25,12 +25,12 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled; then give everything back."""
-        log.info("✅ [PairingQueue] Worker started", worker=self._worker_id)
+        log.info("✅ Worker started", worker=self._worker_id)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat_for_ever())
-                group.create_task(self._jobs.poll_for_ever())
-                group.create_task(self._jobs.sweep_for_ever())
+                for jobs in self._jobs:
+                    group.create_task(jobs.run())
                 if self._queue is not None:
                     group.create_task(self._queue.run())
         finally:
@@ -38,7 +38,7 @@ class Worker:
 
     async def _stop(self) -> None:
         try:
-            await self._jobs.stop()
+            await asyncio.gather(*(jobs.stop() for jobs in self._jobs))
             await self._database.run(partial(self._book.leave, worker_id=self._worker_id))
         except Unavailable as away:  # then our claims lapse with our heartbeat
             log.warning("⚠️ Worker stopped without giving its work back", code=away.code)

@@ -38,7 +38,7 @@ def test_every_step_is_told_in_the_log(with_redis: Gateway) -> None:
     job = attempt["attempt_id"]
     with_redis.until_log(f"[SessionLock] Lock released for user {user}")
     for line in (
-        "[PairingQueue] Worker started",
+        "Worker started",
         f"[SessionLock] Lock acquired for user {user}",
         f"[PairingQueue] Job {job} started for user {user}",
         f"[PairingQueue] Job {job} completed for user {user}",

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from passerelle.app import App
 from passerelle.clients.model import Caller
+from passerelle.idempotency.model import IdempotencyConflict
 from passerelle.pairing.model import (
     AttemptEnded,
     Confirming,
-    IdempotencyConflict,
     InvalidUser,
     PairingInProgress,
     Status,
@@ -266,9 +266,9 @@ async def test_an_attempt_open_at_a_crash_goes_on_with_a_new_code(tmp_path: Path
     """The worker is dropped without a word, as by kill -9: its claim stays behind."""
     async with gateway(tmp_path, working=False) as app:
         attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)
-        claimed = await app.database.run(partial(app.jobs._queue.claim, worker_id="dead", attempt_id=attempt.id))
+        claimed = await app.database.run(partial(app.pairing_jobs._queue.claim, worker_id="dead", attempt_id=attempt.id))
         await app.database.run(
-            partial(app.jobs._tools.book.save, attempts=[claimed[0].issued(_code(app))], worker_id="dead")
+            partial(app.pairing_jobs._tools.book.save, attempts=[claimed[0].issued(_code(app))], worker_id="dead")
         )
     async with gateway(tmp_path) as app:
         state = await app.pairing.wait_for_answer(ME, attempt.id, limit=SOON)
@@ -280,9 +280,9 @@ async def test_an_attempt_that_killed_two_workers_ends_as_interrupted(tmp_path: 
     async with gateway(tmp_path, working=False) as app:
         attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)
         for _ in range(2):
-            await app.database.run(partial(app.jobs._queue.claim, worker_id="dead", attempt_id=attempt.id))
-            await app.jobs.recover()
-        await app.jobs.sweep()
+            await app.database.run(partial(app.pairing_jobs._queue.claim, worker_id="dead", attempt_id=attempt.id))
+            await app.pairing_jobs.recover()
+        await app.pairing_jobs.sweep()
         ended = await app.pairing.get(ME, attempt.id)
         assert (ended.status, ended.reason) == (Status.FAILED, "interrupted")
         assert (await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)).id != attempt.id

@@ -1,8 +1,10 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,9 +18,14 @@ from passerelle.errors import Conflict, Denied, Invalid, NotFound, PasserelleErr
 from passerelle.sandbox import routes, wire
 from passerelle.sandbox.linker import SandboxLinker
 from passerelle.sandbox.remote import Remote
+from passerelle.sandbox.remote_events import RemoteEvents
 from passerelle.sandbox.remote_linker import RemoteLinker
+from passerelle.sandbox.remote_sender import RemoteSender
+from passerelle.sandbox.sender import SandboxSender
+from passerelle.sandbox.telling import SandboxEvents
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.ports import Linker
+from passerelle.whatsapp.model import MessageType, Outgoing, SessionEvent
+from passerelle.whatsapp.ports import EventSource, Linker, Sender
 
 _STATUS = {Invalid: 422, NotFound: 404, Conflict: 409, Denied: 403, Rejected: 502, Unavailable: 503}
 
@@ -134,6 +141,68 @@ async def remote(host: Host, world: World) -> AsyncIterator[Remote]:
 @pytest.fixture(params=["in this process", "over the wire"])
 def linker(request: pytest.FixtureRequest, world: World, remote: Remote) -> Linker:
     return SandboxLinker(world) if request.param == "in this process" else RemoteLinker(remote)
+
+
+class Ear:
+    """An `EventSink` that remembers; `fails` is what it does first, error by error."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[SessionEvent]] = []
+        self.fails: list[Exception] = []
+        self.refused = 0
+
+    async def tell(self, events: Sequence[SessionEvent]) -> None:
+        if self.fails:
+            self.refused += 1
+            raise self.fails.pop(0)
+        self.batches.append(list(events))
+
+    @property
+    def events(self) -> list[SessionEvent]:
+        return [event for batch in self.batches for event in batch]
+
+    async def until(self, count: int) -> list[SessionEvent]:
+        """The first `count` events, once they are there; and no more than those."""
+        await until(lambda: len(self.events) >= count)
+        assert len(self.events) == count
+        return self.events
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """What a gateway has of a world, and an ear that listens to it."""
+
+    world: World
+    sender: Sender
+    source: EventSource
+    ear: Ear
+
+    async def link(self, number: str, session_id: str = "s") -> str:
+        linking = await SandboxLinker(self.world).connect(session_id=session_id, phone_number=number)
+        return self.world.enter_code(number, (await linking.request_code()).code).device
+
+    async def send(self, device: str, to: str, text: str = "hello", **more: Any) -> str:
+        kind = more.pop("type", MessageType.TEXT)
+        return await self.sender.send(
+            Outgoing(session_id="s", device=device, reference="r", to=to, type=kind, text=text, **more), prepared=None
+        )
+
+    @asynccontextmanager
+    async def listening(self, ear: Ear | None = None) -> AsyncIterator[Ear]:
+        ear = ear or self.ear
+        task = asyncio.create_task(self.source.tell_for_ever(ear))
+        try:
+            yield ear
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(params=["in this process", "over the wire"])
+def gateway(request: pytest.FixtureRequest, world: World, remote: Remote) -> Gateway:
+    if request.param == "in this process":
+        return Gateway(world=world, sender=SandboxSender(world), source=SandboxEvents(world), ear=Ear())
+    return Gateway(world=world, sender=RemoteSender(remote), source=RemoteEvents(remote), ear=Ear())
 
 
 @pytest.fixture(params=["here", "through another process's API"])

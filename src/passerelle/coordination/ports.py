@@ -79,3 +79,19 @@ class QueueWorker(Protocol):
     async def run(self) -> None:
         """Work until cancelled, whatever Redis does meanwhile."""
         ...
+
+
+class Jobs(Protocol):
+    """What a feature does in a worker."""
+
+    async def recover(self) -> None:
+        """Before the work of a process begins: take up what an earlier life of it left, where nobody else can."""
+        ...
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+    async def stop(self) -> None:
+        """End what is under way, and give the rest back, within a few seconds."""
+        ...

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import NullPool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from passerelle.db.ear import Ear
 from passerelle.db.link import DbLink
 from passerelle.db.text import for_postgres, postgres_values
 from passerelle.db.units import DatabaseAway, Row, StorageFull, Unit, UnitMisuse
@@ -54,6 +55,10 @@ class PostgresTx:
         if rows:
             await self._connection.exec_driver_sql(text, [postgres_values(names, as_json, row) for row in rows])
 
+    async def notify(self, channel: str, text: str, /) -> None:
+        """See `Tx.notify`."""
+        await self.sql("SELECT pg_notify(:channel, :text)", channel=channel, text=text)
+
     async def run_sync(self, call: "Callable[[Connection], T]", /) -> T:
         """See `Tx.run_sync`."""
         return await self._connection.run_sync(call)
@@ -78,6 +83,9 @@ class PostgresDatabase:
             connect_args=limits,
         )
         event.listen(self._engine.sync_engine, "invalidate", _hang_up)
+        self._ear = (
+            None if pooled_by_transaction else Ear(create_async_engine(url, poolclass=NullPool, connect_args=limits))
+        )
         self.link = DbLink(self._probe)
         self._running: set[asyncio.Task[Any]] = set()
         self._answered = False
@@ -95,8 +103,15 @@ class PostgresDatabase:
         """See `Database.read`."""
         return await self.run(unit)
 
+    def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """See `Database.listen`; through a transaction pooler nothing can be heard."""
+        if self._ear is not None:
+            self._ear.listen(channel, heard)
+
     async def close(self) -> None:
         """See `Database.close`."""
+        if self._ear is not None:
+            await self._ear.close()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self.link.close()
         await self._engine.dispose()

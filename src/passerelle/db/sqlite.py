@@ -6,9 +6,10 @@ import fcntl
 import queue
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 500  # a group of 500 small units commits in about 6 ms; more only makes the first of them wait
 READERS = 2
+CACHE_KIB = 32_768
+WAL_PAGES = 8_000  # 32 MB: pages that change often are then brought into the file less often
 _AWAY = ("SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN")  # the disk's or the file's own troubles
 _driving = threading.local()
 
@@ -33,6 +36,7 @@ class _Job:
     done: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
+    notices: list[tuple[str, str]] = field(default_factory=list)
 
     def deliver(self) -> None:
         if self.done.cancelled():
@@ -61,6 +65,7 @@ class SqliteTx:
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Work on `connection`, whose transactions somebody else begins and ends."""
         self.connection = connection
+        self.notices: list[tuple[str, str]] = []
         self._core: Connection | None = None
 
     async def sql(self, text: str, /, **params: object) -> list[Row]:
@@ -76,6 +81,10 @@ class SqliteTx:
         """See `Tx.many`."""
         text, as_json = for_sqlite(text)
         self.connection.executemany(text, (sqlite_values(as_json, row) for row in rows))
+
+    async def notify(self, channel: str, text: str, /) -> None:
+        """See `Tx.notify`."""
+        self.notices.append((channel, text))
 
     async def run_sync(self, call: "Callable[[Connection], T]", /) -> T:
         """See `Tx.run_sync`."""
@@ -130,11 +139,15 @@ class SqliteDatabase:
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._reading = threading.local()
         self._opened: list[SqliteTx] = []
+        self._closed = False
+        self._listeners: defaultdict[str, list[Callable[[str], None]]] = defaultdict(list)
 
     async def run(self, unit: Unit[T]) -> T:
         """See `Database.run`."""
         if getattr(_driving, "unit", False):
             raise UnitMisuse("A unit may not run another unit: give it the same tx.")
+        if self._closed:
+            raise DatabaseAway("closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(_Job(unit, done))
         return await done
@@ -143,8 +156,13 @@ class SqliteDatabase:
         """See `Database.read`."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, unit)
 
+    def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """See `Database.listen`: one process writes, so it hears of everything by itself."""
+        self._listeners[channel].append(heard)
+
     async def close(self) -> None:
         """See `Database.close`."""
+        self._closed = True
         self._jobs.put(None)
         await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._readers.shutdown)
@@ -189,19 +207,28 @@ class SqliteDatabase:
             self._tx.connection.execute("COMMIT")
         except BaseException as error:
             self._lose(group, error)
-        group[0].done.get_loop().call_soon_threadsafe(_deliver, group)
+        group[0].done.get_loop().call_soon_threadsafe(self._deliver, group)
 
     def _write_one(self, job: _Job) -> None:
         connection = self._tx.connection
         connection.execute("SAVEPOINT unit")
         try:
             job.result = drive(job.unit, self._tx)
+            job.notices, self._tx.notices = self._tx.notices, job.notices
         except BaseException as error:
             job.error = _named(error)
+            self._tx.notices.clear()
             if not connection.in_transaction:  # a full disk ends the whole transaction, not only the savepoint
                 raise
             connection.execute("ROLLBACK TO unit")
         connection.execute("RELEASE unit")
+
+    def _deliver(self, group: list[_Job]) -> None:
+        for job in group:
+            job.deliver()
+            for channel, text in job.notices if job.error is None else ():
+                for heard in self._listeners[channel]:
+                    heard(text)
 
     def _lose(self, group: list[_Job], error: BaseException) -> None:
         with contextlib.suppress(sqlite3.Error):  # whatever happens, the callers must hear of it
@@ -209,11 +236,6 @@ class SqliteDatabase:
                 self._tx.connection.execute("ROLLBACK")
         for job in group:
             job.error = job.error or _named(error, lost=True)
-
-
-def _deliver(group: list[_Job]) -> None:
-    for job in group:
-        job.deliver()
 
 
 def _named(error: BaseException, *, lost: bool = False) -> BaseException:
@@ -233,6 +255,8 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # an answer given is an answer kept, also over a power cut
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA busy_timeout = 5000")
     return connection

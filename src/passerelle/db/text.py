@@ -12,7 +12,7 @@ from functools import cache
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _LIST = re.compile(r"= ANY\(:([a-z_][a-z0-9_]*)\)")
-_EACH = re.compile(r"EACH\(:([a-z_][a-z0-9_]*) AS \(([^)]*)\)\) AS (\w+)")
+_EACH = re.compile(r"EACH\(:([a-z_][a-z0-9_]*)\s+AS \(([^)]*)\)\)\s+AS (\w+)")
 _POSTGRES_NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 
 

@@ -57,6 +57,13 @@ class Tx(Protocol):
         """Run one statement for every mapping in `rows`."""
         ...
 
+    async def notify(self, channel: str, text: str, /) -> None:
+        """Once this is committed, whoever listens to `channel` hears `text` (at most 8,000 bytes), in every process.
+
+        It may get lost, and several of one transaction may come as one: who listens looks by himself now and then.
+        """
+        ...
+
     async def run_sync(self, call: Callable[["Connection"], T], /) -> T:
         """Give a plain SQLAlchemy connection of this transaction to `call` (migrations)."""
         ...
@@ -85,6 +92,13 @@ class Database(Protocol):
 
     async def read(self, unit: Unit[T]) -> T:
         """Run a `unit` that only reads, beside the writer. Raises as `run`."""
+        ...
+
+    def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """From now on call `heard` on the event loop with what is notified on `channel`, until the database is closed.
+
+        An empty text says that something may have been missed.
+        """
         ...
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 
+from passerelle.coordination.lookout import LAPSED_US, Lookout
 from passerelle.db import Tx
 from passerelle.errors import Unavailable
 from passerelle.pairing.model import INTERRUPTED, Attempt, Status
@@ -13,7 +14,6 @@ from passerelle.pairing.run import AttemptRun, Tools
 
 POLL_EVERY_S = 0.5
 SWEEP_EVERY_S = 3.0
-LAPSED_US = 15_000_000  # five missed heartbeats (DESIGN §1.8)
 CLAIM_AT_ONCE = 500
 log = structlog.get_logger()
 
@@ -32,8 +32,7 @@ class PairingJobs:
         self._runs: dict[asyncio.Task[None], AttemptRun] = {}
         self._due = due
         self._stopping = False
-        self._sees_since: float | None = None
-        self._seen_at = 0.0
+        self._lookout = Lookout(every_s=SWEEP_EVERY_S)
 
     async def handle(self, attempt_id: str) -> None:
         """A job of the queue: take the attempt up if nobody has, and stay until it has its code.
@@ -56,6 +55,12 @@ class PairingJobs:
             if freed:
                 log.info("🔄 Attempts taken up again after a restart", attempts=freed)
 
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.poll_for_ever())
+            group.create_task(self.sweep_for_ever())
+
     async def poll_for_ever(self) -> None:
         """Claim what is due, also what was announced to nobody's ears."""
         while True:
@@ -76,7 +81,7 @@ class PairingJobs:
             try:
                 await self.sweep()
             except Unavailable as away:
-                self._sees_since = None
+                self._lookout.blinded()
                 log.debug("sweep skipped", code=away.code)
             except Exception:
                 log.exception("❌ Sweep broke")
@@ -85,7 +90,7 @@ class PairingJobs:
     async def sweep(self) -> None:
         """One round of `sweep_for_ever`."""
         database, now = self._tools.database, self._tools.clock.now()
-        if database.shared and self._sees_long_enough():
+        if database.shared and self._lookout.sees_long_enough():
             silent = partial(self._queue.reclaim, lapsed_us=LAPSED_US, but=self._tools.worker_id)
             await database.run(silent)
         for attempt in await database.read(partial(self._queue.overdue, now=now)):
@@ -93,15 +98,6 @@ class PairingJobs:
             if await database.run(partial(self._tools.book.save, attempts=[ended])):
                 self._tools.news.tell(ended.id, ended)
                 await self._tools.pairing.release(ended)
-
-    def _sees_long_enough(self) -> bool:
-        """Whether others had the time to be heard: after an outage, or a pause of ours, everybody seems silent."""
-        now = asyncio.get_running_loop().time()
-        paused = now - self._seen_at > 2 * SWEEP_EVERY_S
-        if self._sees_since is None or paused:
-            self._sees_since = now
-        self._seen_at = now
-        return now - self._sees_since >= LAPSED_US / 1_000_000
 
     async def stop(self) -> None:
         """Give everything back, so that another worker, or the next start, goes on with it."""

@@ -4,16 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-import phonenumbers
-
 from passerelle.errors import Conflict, Invalid, NotFound, Text, Unavailable
-from passerelle.whatsapp.faults import InvalidPhone
 from passerelle.whatsapp.model import PairingCode
 
 CODES_PER_ATTEMPT = 2  # each code that WhatsApp hands out counts against the number
 CLAIMS_PER_ATTEMPT = 2  # an attempt that killed two workers is not given to a third
 FIRST_COOL_DOWN, LONGEST_COOL_DOWN = timedelta(minutes=15), timedelta(hours=24)  # reference/whatsapp.md §3.6
-NAME_LIMIT = 200
 INTERRUPTED = "interrupted"
 
 
@@ -86,16 +82,6 @@ class PairingBroke(Unavailable):
     hint = Text("Ask for a new code.", "Demandez un nouveau code.")
 
 
-class IdempotencyConflict(Conflict):
-    """The key was used before, for something else."""
-
-    code = "idempotency_conflict"
-    text = Text(
-        "This Idempotency-Key was used for another request.", "Cette Idempotency-Key a servi à une autre requête."
-    )
-    hint = Text("Use a new key for a new request.", "Utilisez une nouvelle clé pour une nouvelle requête.")
-
-
 class InvalidUser(Invalid):
     """A user id that cannot be one."""
 
@@ -104,17 +90,6 @@ class InvalidUser(Invalid):
         "user_id must be 1 to 200 printable characters.", "user_id doit compter de 1 à 200 caractères imprimables."
     )
     hint = Text("Use your own id of the user.", "Utilisez votre propre identifiant de l'utilisateur.")
-
-
-class InvalidKey(Invalid):
-    """An Idempotency-Key that cannot be one."""
-
-    code = "invalid_idempotency_key"
-    text = Text(
-        "Idempotency-Key must be 1 to 200 printable characters.",
-        "Idempotency-Key doit compter de 1 à 200 caractères imprimables.",
-    )
-    hint = Text("Use a random one per request.", "Utilisez-en une, aléatoire, par requête.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,23 +173,3 @@ class Attempt:
         if self.ended:
             raise AttemptEnded
         return replace(self, **changes)  # type: ignore[arg-type]
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` can be somebody's own name for something: kept in SQL, shown in logs."""
-    return 1 <= len(text) <= NAME_LIMIT and text.isprintable()
-
-
-def read_phone_number(text: str) -> str:
-    """`text` in E.164.
-
-    Raises:
-        InvalidPhone: not possible as an international number. (Test ranges are possible, though not valid.)
-    """
-    try:
-        number = phonenumbers.parse(text if text.startswith("+") else f"+{text}", None)
-    except phonenumbers.NumberParseException:
-        raise InvalidPhone from None
-    if not phonenumbers.is_possible_number(number):
-        raise InvalidPhone
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

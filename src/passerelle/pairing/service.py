@@ -15,20 +15,18 @@ from passerelle.coordination.news import News
 from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
 from passerelle.db import Database, DatabaseAway, Tx
 from passerelle.errors import Rejected, Unavailable
+from passerelle.idempotency.model import IdempotencyConflict, checked
 from passerelle.pairing.model import (
     Attempt,
-    IdempotencyConflict,
-    InvalidKey,
     InvalidUser,
     PairingInProgress,
     UnknownAttempt,
-    is_name,
-    read_phone_number,
 )
 from passerelle.pairing.ports import AttemptBook, CooldownBook
 from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
 from passerelle.whatsapp.faults import AlreadyLinked, ProviderRateLimited
+from passerelle.whatsapp.names import is_name, read_phone_number
 
 HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
 INSERT_TRIES = 3  # one for each index that an open attempt may stand on, and one to win
@@ -89,9 +87,7 @@ class Pairing:
         """
         if not is_name(user_id):
             raise InvalidUser
-        if idempotency_key is not None and not is_name(idempotency_key):
-            raise InvalidKey
-        attempt = self._new(caller, user_id, read_phone_number(phone_number), idempotency_key)
+        attempt = self._new(caller, user_id, read_phone_number(phone_number), checked(idempotency_key))
         with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
             mine, given_up = attempt, list[Attempt]()
             if not await self._inserted_unhindered(attempt):

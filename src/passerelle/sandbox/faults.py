@@ -10,6 +10,7 @@ from typing import Self
 from passerelle.errors import Conflict, PasserelleError, Text
 from passerelle.sandbox.storage import WorldFile
 from passerelle.whatsapp import faults as whatsapp
+from passerelle.whatsapp.sending import Remedy, SendRefused
 
 
 class FaultKind(StrEnum):
@@ -73,6 +74,24 @@ HITS_CONNECTING = frozenset({FaultKind.PROVIDER_UNAVAILABLE, FaultKind.SLOW_CODE
 HITS_A_CODE = frozenset({FaultKind.NO_CODE, FaultKind.DISCONNECT_WHILE_PAIRING, *REFUSALS})
 HITS_A_LINK = frozenset({FaultKind.LOGGED_OUT_AFTER_LINK})
 
+# WhatsApp's own word for a refused message is the kind's; what then helps is whatsmeow's and Baileys' experience
+# (reference/whatsapp.md §0.6, §4).
+SEND_REFUSALS: dict[FaultKind, tuple[Remedy, timedelta | None]] = {
+    FaultKind.SEND_ERROR: (Remedy.RETRY, None),
+    FaultKind.RESTRICTED_463: (Remedy.PAUSE_ACCOUNT, None),
+    FaultKind.NOT_ON_WHATSAPP: (Remedy.PERMANENT, None),
+    FaultKind.TEMPORARY_BAN: (Remedy.PAUSE_ACCOUNT, timedelta(hours=1)),
+    FaultKind.MEDIA_UNAVAILABLE: (Remedy.RETRY, None),
+}
+HITS_A_MEDIUM = frozenset({FaultKind.MEDIA_UNAVAILABLE})
+HITS_A_SEND = (SEND_REFUSALS.keys() - HITS_A_MEDIUM) | {
+    FaultKind.SEND_TIMEOUT_BEFORE,
+    FaultKind.SEND_TIMEOUT_AFTER,
+    FaultKind.HANG,
+}
+HITS_AN_ARRIVAL = frozenset({FaultKind.REORDERED_RECEIPTS})
+HITS_AN_EVENT = frozenset({FaultKind.DUPLICATE_EVENT})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -126,3 +145,9 @@ class FaultScript:
 def refusal(kind: FaultKind) -> PasserelleError:
     """How WhatsApp says no for `kind`, one of `REFUSALS`."""
     return REFUSALS[kind](retry_after=_RETRY_AFTER.get(kind))
+
+
+def send_refusal(kind: FaultKind) -> SendRefused:
+    """How WhatsApp says no to a message for `kind`, one of `SEND_REFUSALS`."""
+    remedy, wait = SEND_REFUSALS[kind]
+    return SendRefused(kind.value, remedy, wait=wait)

@@ -17,9 +17,13 @@ from passerelle.listening import Listener, held, unix_socket
 from passerelle.sandbox import routes, wire
 from passerelle.sandbox.linker import SandboxLinker
 from passerelle.sandbox.remote import Remote
+from passerelle.sandbox.remote_events import RemoteEvents
 from passerelle.sandbox.remote_linker import RemoteLinker
+from passerelle.sandbox.remote_sender import RemoteSender
+from passerelle.sandbox.sender import SandboxSender
+from passerelle.sandbox.telling import SandboxEvents
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.ports import Linker
+from passerelle.whatsapp.ports import EventSource, Linker, Sender
 
 WORLD_FILE, LOCK_FILE, SOCKET = "sandbox.sqlite3", "sandbox.lock", "sandbox.sock"
 TAKE_OVER_EVERY_S = 0.5
@@ -33,6 +37,8 @@ class Sandbox:
 
     clock: Clock
     linker: Linker
+    sender: Sender
+    events: EventSource
     router: APIRouter
     world: World | None = None
 
@@ -45,7 +51,14 @@ async def open_sandbox(
     if url is None and not shared:
         world = World(data_dir / WORLD_FILE, latency=latency)
         try:
-            yield Sandbox(clock=world.clock, linker=SandboxLinker(world), router=routes.routes(world), world=world)
+            yield Sandbox(
+                clock=world.clock,
+                linker=SandboxLinker(world),
+                sender=SandboxSender(world),
+                events=SandboxEvents(world),
+                router=routes.routes(world),
+                world=world,
+            )
         finally:
             world.close()
         return
@@ -59,7 +72,13 @@ async def open_sandbox(
                 with suppress(TimeoutError):
                     async with asyncio.timeout(FIRST_CLOCK_LIMIT_S):
                         await remote.clock_known.wait()
-                yield Sandbox(clock=clock, linker=RemoteLinker(remote), router=routes.proxy_routes(remote))
+                yield Sandbox(
+                    clock=clock,
+                    linker=RemoteLinker(remote),
+                    sender=RemoteSender(remote),
+                    events=RemoteEvents(remote),
+                    router=routes.proxy_routes(remote),
+                )
             finally:
                 await _end(follower)
     finally:

@@ -7,8 +7,19 @@ from typing import Any
 
 from passerelle.errors import PasserelleError
 from passerelle.sandbox.faults import PairingInProgress
+from passerelle.sandbox.sender import Answer, NeverAnswered
 from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
-from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut, PairingCode
+from passerelle.whatsapp.model import (
+    CodeTyped,
+    ConnectionLost,
+    DeviceLinked,
+    LinkingEvent,
+    LoggedOut,
+    MessageType,
+    Outgoing,
+    PairingCode,
+)
+from passerelle.whatsapp.sending import AnswerLost, DeviceGone, NotHandedOver, PhoneOffline, Remedy, SendRefused
 
 _EVENTS: dict[str, type[LinkingEvent]] = {
     "code_typed": CodeTyped,
@@ -18,6 +29,16 @@ _EVENTS: dict[str, type[LinkingEvent]] = {
 }
 _NAMES = {event: name for name, event in _EVENTS.items()}
 _LEAVES: dict[str, type[PasserelleError]] = {**FAULTS, PairingInProgress.code: PairingInProgress}
+
+
+_SENDING: dict[str, type[PasserelleError]] = {
+    "not_handed_over": NotHandedOver,
+    "answer_lost": AnswerLost,
+    "phone_offline": PhoneOffline,
+    "device_gone": DeviceGone,
+    "never_answered": NeverAnswered,
+}
+_SENDING_NAMES = {leaf: name for name, leaf in _SENDING.items()}
 
 
 def line(**members: Any) -> bytes:
@@ -49,3 +70,33 @@ def read_fault(body: bytes) -> PasserelleError:
         return leaf(retry_after=None if retry_after is None else timedelta(seconds=retry_after))
     except (ValueError, KeyError, TypeError):
         return ProviderUnavailable()
+
+
+def outgoing_members(outgoing: Outgoing) -> dict[str, Any]:
+    """`outgoing` as members of a line."""
+    return {name: getattr(outgoing, name) for name in Outgoing.__slots__}
+
+
+def read_outgoing(members: dict[str, Any]) -> Outgoing:
+    """The message that `outgoing_members` wrote."""
+    return Outgoing(**{**members, "type": MessageType(members["type"])})
+
+
+def answer_members(answer: Answer) -> dict[str, Any]:
+    """An id, or how WhatsApp said no to a message, as members of a line; a no without a name there means away."""
+    if isinstance(answer, str):
+        return {"id": answer}
+    if isinstance(answer, SendRefused):
+        wait_s = None if answer.wait is None else answer.wait.total_seconds()
+        return {"no": "send_refused", "reason": answer.reason, "remedy": answer.remedy, "wait_s": wait_s}
+    return {"no": _SENDING_NAMES.get(type(answer), "away")}
+
+
+def answer_of(members: dict[str, Any]) -> Answer:
+    """The answer that `answer_members` wrote."""
+    if "id" in members:
+        return str(members["id"])
+    if members["no"] == "send_refused":
+        wait = None if members["wait_s"] is None else timedelta(seconds=members["wait_s"])
+        return SendRefused(members["reason"], Remedy(members["remedy"]), wait=wait)
+    return _SENDING.get(members["no"], ProviderUnavailable)()

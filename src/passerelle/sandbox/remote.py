@@ -24,7 +24,12 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 # Linkings and the clock last as long as they last; the caller brings the limit.
 _PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
 _PROMPT = aiohttp.ClientTimeout(total=_ANSWER_S, sock_connect=_CONNECT_S)
+_NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _AWAY = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class Severed(ProviderUnavailable):
+    """The connection broke after a request was begun on it: perhaps the world has heard it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,30 +119,38 @@ class Remote:
         except _AWAY as error:
             raise ProviderUnavailable from error
 
-    async def ask(self, method: str, path: str, *, patient: bool = False) -> bytes:
+    async def ask(self, method: str, path: str, *, wish: object = None, patient: bool = False) -> bytes:
         """The body of an answer; `patient`: however long it takes, the caller brings the limit.
 
         Raises:
-            PasserelleError: the leaf that the server named; `ProviderUnavailable` when it is away.
+            PasserelleError: the leaf that the server named; `ProviderUnavailable` when it is away, and its leaf
+                `Severed` when it may have heard the request nevertheless.
         """
         limit = _PATIENT if patient else _PROMPT
         try:
-            async with self._http.request(method, self._url(path), timeout=limit) as response:
+            async with self._http.request(method, self._url(path), json=wish, timeout=limit) as response:
                 body = await response.read()
-        except _AWAY as error:
+        except _NOT_REACHED as error:
             raise ProviderUnavailable from error
+        except _AWAY as error:
+            raise Severed from error
         if not response.ok:
             raise read_fault(body)
         return body
 
-    async def forward(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def forward(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes, longer_s: float = 0
+    ) -> Answer:
         """Hand a request on as it is; `path` is percent-encoded and carries the query.
+
+        `longer_s` is how much longer than others the request may take.
 
         Raises:
             ProviderUnavailable: the server is away.
         """
+        limit = aiohttp.ClientTimeout(total=_ANSWER_S + longer_s, sock_connect=_CONNECT_S)
         asked = self._http.request(
-            *(method, self._url(path)), data=body or None, headers=headers, timeout=_PROMPT, allow_redirects=False
+            *(method, self._url(path)), data=body or None, headers=headers, timeout=limit, allow_redirects=False
         )
         try:
             async with asked as response:

@@ -1,4 +1,4 @@
-"""The sandbox as a person sees it: phones to type codes on, faults, a clock to move."""
+"""The sandbox as a person sees it: phones to type codes on and to write with, faults, a clock to move."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -22,6 +22,7 @@ from passerelle.sandbox.bodies import (
     PhoneWish,
     RemovedAnswer,
 )
+from passerelle.sandbox.message_routes import LONGEST_WAIT_S, add_messages
 from passerelle.sandbox.phones import e164
 from passerelle.sandbox.remote import Remote
 from passerelle.sandbox.world import World
@@ -36,8 +37,9 @@ def routes(world: World) -> APIRouter:
     _add_phones(router, world)
     _add_faults(router, world)
     _add_clock(router, world)
+    add_messages(router, world)
 
-    @router.post("/reset", summary="Forget everything: phones, links, faults, the clock's offset")
+    @router.post("/reset", summary="Forget everything: phones, links, messages, faults, the clock's offset")
     async def reset() -> Answer:
         world.reset()
         return Answer()
@@ -101,7 +103,9 @@ def proxy_routes(remote: Remote) -> APIRouter:
             raise HTTPException(status.HTTP_404_NOT_FOUND)
         headers = {name: value for name, value in request.headers.items() if name in _HANDED_ON}
         target = _raw_path(request)
-        answer = await remote.forward(request.method, target, headers=headers, body=await request.body())
+        longer_s = LONGEST_WAIT_S if "wait" in request.query_params else 0
+        body = await request.body()
+        answer = await remote.forward(request.method, target, headers=headers, body=body, longer_s=longer_s)
         return Response(answer.body, status_code=answer.status, headers={"content-type": answer.content_type})
 
     return router

@@ -1,19 +1,23 @@
-"""The world's side of the wire: other processes link phones and follow the clock through it."""
+"""The world's side of the wire: other processes link phones, send, listen and follow the clock through it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from uuid import uuid4
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Request, Response, status
+from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from passerelle.errors import PasserelleError
 from passerelle.sandbox.bodies import LinkingWish
-from passerelle.sandbox.lines import event_line, line
+from passerelle.sandbox.events import EventQueue, Loan
+from passerelle.sandbox.lines import answer_members, event_line, line, read_outgoing
 from passerelle.sandbox.linker import SandboxLinker, SandboxLinking
+from passerelle.sandbox.sender import Answer, SandboxSender
 from passerelle.sandbox.world import World
 from passerelle.whatsapp.faults import ProviderUnavailable
-from passerelle.whatsapp.model import ConnectionLost, LinkingEvent
+from passerelle.whatsapp.model import ConnectionLost, LinkingEvent, Outgoing
 
 
 class LineStream(Response):
@@ -94,7 +98,60 @@ def routes(world: World) -> APIRouter:
     async def clock() -> LineStream:
         return LineStream(_offsets(world))
 
+    _add_sending(router, world)
+    _add_events(router, world.mail.events)
     return router
+
+
+def _add_sending(router: APIRouter, world: World) -> None:
+    """Many messages come in one request, each is answered for itself: ``{"id": …}`` or ``{"no": …}``."""
+    sender = SandboxSender(world)
+
+    @router.post("/sends")
+    async def send(request: Request) -> JSONResponse:
+        messages = [read_outgoing(wish) for wish in await request.json()]
+        return JSONResponse([answer_members(answer) for answer in await sender.send_together(messages)])
+
+    @router.post("/preparations")
+    async def prepare(request: Request) -> JSONResponse:
+        return JSONResponse([answer_members(await prepared(read_outgoing(wish))) for wish in await request.json()])
+
+    async def prepared(outgoing: Outgoing) -> Answer:
+        try:
+            return await sender.prepare(outgoing) or ""
+        except PasserelleError as refused:
+            return refused
+
+
+def _add_events(router: APIRouter, queue: EventQueue) -> None:
+    """Each listener has a stream, on which the next batch comes once it has kept the one before."""
+    loans: dict[str, Loan | None] = {}
+
+    @router.get("/events")
+    async def listen() -> LineStream:
+        id_ = uuid4().hex
+        loans[id_] = None
+        return LineStream(lend(id_), at_end=lambda: leave(id_))
+
+    @router.post("/events/{id_}/kept", status_code=status.HTTP_204_NO_CONTENT)
+    async def keep(id_: str) -> None:
+        loan = loans.get(id_)
+        if loan is None:
+            raise ProviderUnavailable
+        queue.acknowledge(loan)
+
+    async def lend(id_: str) -> AsyncGenerator[bytes, None]:
+        yield line(id=id_)
+        with suppress(ProviderUnavailable):  # the world is closed
+            while True:
+                loan = loans[id_] = await queue.borrow()
+                yield line(rows=loan.rows)
+                await loan.over.wait()
+
+    async def leave(id_: str) -> None:
+        loan = loans.pop(id_)
+        if loan is not None:
+            queue.give_back(loan)
 
 
 async def _told_by(linking: SandboxLinking, id_: str) -> AsyncGenerator[bytes, None]:

@@ -10,6 +10,7 @@ from passerelle.clock import Clock
 from passerelle.errors import Invalid, Text
 from passerelle.sandbox.connections import Connection, Connections
 from passerelle.sandbox.faults import HITS_A_LINK, FaultScript
+from passerelle.sandbox.mail import Mail
 from passerelle.sandbox.phones import MAX_LINKS, CodeNotValid, Link, Phone, PhoneState, TooManyDevices
 from passerelle.sandbox.storage import WorldFile
 from passerelle.whatsapp.faults import ProviderUnavailable
@@ -33,8 +34,8 @@ class ClockOutOfRange(Invalid):
 class World:
     """The simulated WhatsApp. One process holds it; the others reach it over the wire.
 
-    Phones, links, faults and the clock's offset outlive the process; connections and codes do not. All calls are
-    made on one event loop.
+    Phones, links, messages, events, faults and the clock's offset outlive the process; connections and codes do not.
+    All calls are made on one event loop.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class World:
         self.clock = clock or Clock()
         self.clock.set_offset(self._file.offset())
         self.faults = FaultScript(self._file)
+        self.mail = Mail(self._file, clock=self.clock, faults=self.faults)
         self._connections = Connections(self.clock)
         self._moved = asyncio.Event()
         self._closed = False
@@ -74,7 +76,13 @@ class World:
             read_receipts=known.read_receipts if read_receipts is None else read_receipts,
         )
         self._file.save_phone(phone)
+        if phone.online:
+            self.mail.deliver(number)
         return self._state(phone)
+
+    def read(self, number: str) -> int:
+        """Read all that is on the phone, made on first use; how many messages were new."""
+        return self.mail.read(number, receipts=self.phone(number).phone.read_receipts)
 
     def connect(self, *, number: str, session_id: str) -> Connection:
         """Open a companion's connection; WhatsApp closes it when nobody was linked on it in time.
@@ -134,9 +142,10 @@ class World:
             await moved.wait()
 
     def reset(self) -> None:
-        """Forget everything: phones, links, connections, faults, the clock's offset."""
+        """Forget everything: phones, links, connections, messages, events, faults, the clock's offset."""
         self._connections.drop_all("reset")
         self._file.clear()
+        self.mail.clear()
         self.faults.clear()
         self._move(timedelta(0))
 
@@ -148,6 +157,7 @@ class World:
         self._closed = True
         self._connections.drop_all("closed")
         self._moved.set()
+        self.mail.close()
         self._file.close()
 
     def _state(self, phone: Phone) -> PhoneState:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from passerelle.errors import NotFound, Text
+from passerelle.errors import Conflict, NotFound, Text
 
 COLLECTION = "sessions"
 
@@ -27,6 +27,24 @@ class UnknownSession(NotFound):
     code = "session_not_found"
     text = Text("There is no such linked phone.", "Ce téléphone lié n'existe pas.")
     hint = Text("List them with GET /api/whatsapp/sessions.", "Listez-les avec GET /api/whatsapp/sessions.")
+
+
+class UnknownUser(NotFound):
+    """This client never linked a phone for that user."""
+
+    code = "user_not_found"
+    text = Text("No phone was ever linked for this user.", "Aucun téléphone n'a été lié pour cet utilisateur.")
+    hint = Text("Link one: POST /api/whatsapp/pairing-code.", "Liez-en un : POST /api/whatsapp/pairing-code.")
+
+
+class NotLinked(Conflict):
+    """The phone was linked once, and is no more."""
+
+    code = "not_linked"
+    text = Text("No phone is linked just now.", "Aucun téléphone n'est lié pour le moment.")
+    hint = Text(
+        "Link it again: POST /api/whatsapp/pairing-code.", "Liez-le à nouveau : POST /api/whatsapp/pairing-code."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,11 @@
 """Which number is linked: a row per number, so that SQL decides."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from passerelle.db import Tx
+from passerelle.sessions.model import Session
 
 
 class Number(NamedTuple):
@@ -17,6 +20,38 @@ class LinkedPhone(NamedTuple):
 
     session_id: str
     device: str
+
+
+class Voice(NamedTuple):
+    """Who shall speak: a session, or a user's phone, or, when both are empty, any phone of the client."""
+
+    client_id: str
+    user_id: str
+    session_id: str
+
+
+class LinkListener(Protocol):
+    """Somebody above who wants to hear that a phone was linked or unlinked, in the transaction that does it."""
+
+    async def linked(self, tx: Tx, session: Session, *, replaced: str | None) -> None:
+        """`session` is connected now; `replaced` is the id of the session that had its number before."""
+        ...
+
+    async def unlinked(self, tx: Tx, *, client_id: str, session_id: str) -> None:
+        """This session can say nothing any more; may be told again."""
+        ...
+
+
+class SpeakerBook(Protocol):
+    """Who can say something for whom, by the linked numbers."""
+
+    async def find(self, tx: Tx, voices: Sequence[Voice]) -> dict[Voice, Voice]:
+        """Each wish with user and session filled in, for those that have a linked phone; of several the oldest."""
+        ...
+
+    async def pause(self, tx: Tx, *, session_id: str, until: datetime | None) -> bool:
+        """Nothing may be said before `until` (nothing: go on); whether that was news."""
+        ...
 
 
 class PhoneBook(Protocol):

@@ -1,5 +1,6 @@
 """The linked phones of a client: who they are, and the facts that change them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -7,10 +8,19 @@ from functools import partial
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
+from passerelle.errors import PasserelleError
 from passerelle.records.model import CollectionKey, Fact, Source
 from passerelle.records.service import Records
-from passerelle.sessions.model import COLLECTION, Session, SessionState, UnknownSession, from_document
-from passerelle.sessions.ports import LinkedPhone, Number, PhoneBook
+from passerelle.sessions.model import (
+    COLLECTION,
+    NotLinked,
+    Session,
+    SessionState,
+    UnknownSession,
+    UnknownUser,
+    from_document,
+)
+from passerelle.sessions.ports import LinkedPhone, LinkListener, Number, PhoneBook, SpeakerBook, Voice
 from passerelle.whatsapp.ports import Linker
 
 
@@ -27,14 +37,27 @@ class Sessions:
     """Linked phones. What happens to them is a fact: never refused, whatever is away."""
 
     def __init__(
-        self, *, records: Records, phones: PhoneBook, linker: Linker, database: Database, clock: Clock
+        self,
+        *,
+        records: Records,
+        phones: PhoneBook,
+        speakers: SpeakerBook,
+        linker: Linker,
+        database: Database,
+        clock: Clock,
     ) -> None:
-        """Sessions live in `records`; `phones` decides which number is taken."""
+        """Sessions live in `records`; `phones` decides which number is taken, `speakers` who may say something."""
         self._records = records
         self._phones = phones
+        self._speakers = speakers
         self._linker = linker
         self._database = database
         self._clock = clock
+        self._listener: LinkListener | None = None
+
+    def listen(self, listener: LinkListener) -> None:
+        """Tell `listener` of every phone that is linked or unlinked."""
+        self._listener = listener
 
     async def read_all(self, caller: Caller) -> SessionsReading:
         """Every session of the caller's client, oldest first."""
@@ -89,14 +112,57 @@ class Sessions:
             await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before.session_id, patch=ended))
         await self._phones.put(tx, number, LinkedPhone(session.id, session.device), user_id=session.user_id)
         await self._add(tx, session)
+        if self._listener is not None:
+            await self._listener.linked(tx, session, replaced=None if before is None else before.session_id)
         return None if before is None else before.device
 
     async def logged_out(self, tx: Tx, *, session: Session, reason: str) -> None:
         """A phone is linked no more: the number is free again; call `wake` after the commit."""
         await self._phones.remove(tx, client_id=session.client_id, session_id=session.id)
+        await self._unlinked(tx, session.client_id, session.id)
         await self._add(
             tx, replace(session, state=SessionState.LOGGED_OUT, state_reason=reason, ended_at=self._clock.now())
         )
+
+    async def _unlinked(self, tx: Tx, client_id: str, session_id: str) -> None:
+        if self._listener is not None:
+            await self._listener.unlinked(tx, client_id=client_id, session_id=session_id)
+
+    async def speakers(self, tx: Tx, voices: Sequence[Voice]) -> dict[Voice, Voice]:
+        """Who says it, inside somebody's unit: each wish with user and session, for those that have a linked phone."""
+        return await self._speakers.find(tx, voices)
+
+    async def absent(self, caller: Caller, voice: Voice) -> PasserelleError:
+        """Why nobody can speak for this user or session: unknown, or linked no more."""
+        known = (await self.read_all(caller)).sessions
+        if any(voice.session_id == one.id or voice.user_id == one.user_id for one in known):
+            return NotLinked()
+        return UnknownSession() if voice.session_id else UnknownUser()
+
+    async def paused(self, *, client_id: str, session_id: str, until: datetime | None, reason: str | None) -> None:
+        """WhatsApp restricted the account until then (nothing: no more): nothing is said meanwhile."""
+
+        async def pause(tx: Tx) -> None:
+            if await self._speakers.pause(tx, session_id=session_id, until=until):
+                state = SessionState.CONNECTED if until is None else SessionState.PAUSED
+                patch = {"state": state.value, "state_reason": reason}
+                await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+
+        await self._database.run(pause)
+        self._records.wake()
+
+    async def gone(self, *, client_id: str, session_id: str) -> None:
+        """The phone has removed our device."""
+
+        async def end(tx: Tx) -> None:
+            if await self._phones.remove(tx, client_id=client_id, session_id=session_id):
+                ended = {"state": SessionState.LOGGED_OUT.value, "ended_at": self._clock.now().isoformat()}
+                patch = {**ended, "state_reason": "removed_by_phone"}
+                await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+            await self._unlinked(tx, client_id, session_id)
+
+        await self._database.run(end)
+        self._records.wake()
 
     async def settled(self, *, replaced: str | None) -> None:
         """A link was committed: bring it to its record, and take the device it `replaced` off the phone."""

@@ -1,8 +1,9 @@
-"""What pairing needs from a provider."""
+"""What the gateway needs from a provider."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from passerelle.whatsapp.model import LinkingEvent, PairingCode
+from passerelle.whatsapp.model import LinkingEvent, Outgoing, PairingCode, SessionEvent
 
 
 class Linking(Protocol):
@@ -40,4 +41,43 @@ class Linker(Protocol):
 
     async def unlink(self, *, device: str) -> None:
         """Take the device off its phone, as well as can be: away or unknown, nothing happens."""
+        ...
+
+
+class Sender(Protocol):
+    """Says things on WhatsApp. It never retries by itself; the caller brings the time limits.
+
+    Both methods raise what `whatsapp.sending` names: `SendRefused`, `NotHandedOver`, `AnswerLost`, `DeviceGone`, and
+    `ProviderUnavailable` (or its leaf `PhoneOffline`) when nothing can be sent just now, whatever the message.
+    """
+
+    async def prepare(self, outgoing: Outgoing) -> str | None:
+        """Bring the medium of a message to the provider, before it is sent; may be repeated, and take minutes.
+
+        What comes back is for `send`; nothing when there is nothing to prepare.
+        """
+        ...
+
+    async def send(self, outgoing: Outgoing, *, prepared: str | None) -> str:
+        """Hand the message over; the provider's id of it, once WhatsApp took it."""
+        ...
+
+
+class EventSink(Protocol):
+    """Where a provider tells what happens to linked phones."""
+
+    async def tell(self, events: Sequence[SessionEvent]) -> None:
+        """Keep these; once this returns the provider may forget them. They may come again, and in any order.
+
+        Raises:
+            Unavailable: nothing was kept; tell them again later.
+        """
+        ...
+
+
+class EventSource(Protocol):
+    """A provider that tells what happens."""
+
+    async def tell_for_ever(self, sink: EventSink) -> None:
+        """Bring every event to `sink` at least once, until cancelled; what `sink` refuses is brought again."""
         ...

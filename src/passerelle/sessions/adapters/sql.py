@@ -1,7 +1,21 @@
-"""The phone book in SQL."""
+"""The linked phones in SQL."""
 
-from passerelle.db import Tx
-from passerelle.sessions.ports import LinkedPhone, Number
+from collections.abc import Sequence
+from datetime import datetime
+
+from passerelle.db import Row, Tx
+from passerelle.db.units import to_us
+from passerelle.sessions.ports import LinkedPhone, Number, Voice
+
+_SPEAKERS = """
+SELECT client_id, user_id, session_id FROM linked_phones AS linked
+WHERE client_id = ANY(:clients) AND user_id = ANY(:users) OR session_id = ANY(:sessions)
+ORDER BY linked_us DESC, session_id DESC
+"""
+_OLDEST = """
+SELECT client_id, user_id, session_id FROM linked_phones WHERE client_id = :client_id
+ORDER BY linked_us, session_id LIMIT 1
+"""
 
 
 class SqlPhoneBook:
@@ -40,3 +54,38 @@ class SqlPhoneBook:
             session_id=session_id,
         )
         return bool(rows)
+
+
+class SqlSpeakerBook:
+    """See `SpeakerBook`."""
+
+    async def find(self, tx: Tx, voices: Sequence[Voice]) -> dict[Voice, Voice]:
+        """See `SpeakerBook.find`."""
+        rows = await tx.sql(
+            _SPEAKERS,
+            clients=sorted({voice.client_id for voice in voices}),
+            users=sorted({voice.user_id for voice in voices}),
+            sessions=sorted({voice.session_id for voice in voices}),
+        )
+        found = dict[Voice, Voice]()
+        for speaker in map(_voice, rows):  # the newest first, so that the oldest stays
+            found[Voice(speaker.client_id, speaker.user_id, "")] = speaker
+            found[Voice(speaker.client_id, "", speaker.session_id)] = speaker
+        for voice in {voice for voice in voices if not voice.user_id and not voice.session_id}:
+            for row in await tx.sql(_OLDEST, client_id=voice.client_id):
+                found[voice] = _voice(row)
+        return {voice: found[voice] for voice in set(voices) & found.keys()}
+
+    async def pause(self, tx: Tx, *, session_id: str, until: datetime | None) -> bool:
+        """See `SpeakerBook.pause`."""
+        rows = await tx.sql(
+            "UPDATE linked_phones SET paused_until_us = CAST(:until_us AS BIGINT) WHERE session_id = :session_id"
+            " AND (paused_until_us IS NULL) = (CAST(:until_us AS BIGINT) IS NOT NULL) RETURNING session_id",
+            session_id=session_id,
+            until_us=None if until is None else to_us(until),
+        )
+        return bool(rows)
+
+
+def _voice(row: Row) -> Voice:
+    return Voice(row["client_id"], row["user_id"], row["session_id"])

@@ -1,0 +1,119 @@
+"""What a pump knows by heart: which sessions have something to say, when, and how much may be in the air."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from passerelle.clock import Clock
+from passerelle.messages.model import Message
+from passerelle.messages.policy import Hold, Why
+from passerelle.messages.ports import Claim, Speaker
+
+SLOTS = 1000
+SLOTS_PER_SESSION = 250
+LONGEST_HOLD = timedelta(seconds=30)
+
+
+class Agenda:
+    """Sessions by the time their next message is due. It may be wrong; a look into the outbox puts it right."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Nothing known yet: `stale`."""
+        self._clock = clock
+        self.speakers: dict[str, Speaker] = {}
+        self.stale = True
+        self._due: dict[str, datetime] = {}
+        self._later: dict[str, datetime] = {}
+        self._heard: set[str] = set()
+        self._in_hand: defaultdict[str, int] = defaultdict(int)
+        self._holds: dict[str, datetime] = {}
+        self._failures: defaultdict[str, int] = defaultdict(int)
+
+    def look(self) -> None:
+        """A look into the outbox begins: what is heard from now on is newer than what it will see."""
+        self.stale = False
+        self._heard.clear()
+
+    def learn(self, speakers: Iterable[Speaker]) -> None:
+        """What the look saw."""
+        self.speakers = {speaker.session_id: speaker for speaker in speakers}
+        heard = {session_id: self._due[session_id] for session_id in self._heard & self._due.keys()}
+        self._due = {one.session_id: one.due_at for one in self.speakers.values() if one.due_at is not None} | heard
+
+    def hear(self, session_ids: Iterable[str]) -> None:
+        """These sessions have something new to say."""
+        now = self._clock.now()
+        for session_id in session_ids:
+            self._due[session_id] = now
+            self._heard.add(session_id)
+            self.stale = self.stale or session_id not in self.speakers
+
+    def wishes(self) -> list[Claim]:
+        """What to claim now: every session that may speak gets its share of the free slots."""
+        now, free = self._clock.now(), SLOTS - sum(self._in_hand.values())
+        ready = [one for one, due in self._due.items() if due <= now and self._may_speak(one, now)][: max(free, 0)]
+        share = free // len(ready) if ready else 0
+        claims = [Claim(session_id, min(share, self._room(session_id))) for session_id in ready]
+        for claim in claims:
+            del self._due[claim.session_id]
+        return claims
+
+    def claimed(self, claims: Sequence[Claim], messages: Sequence[Message]) -> None:
+        """What came of the wishes: a session that gave all it was asked for has perhaps more."""
+        found: defaultdict[str, int] = defaultdict(int)
+        for message in messages:
+            found[message.session_id] += 1
+        for claim in claims:
+            self._in_hand[claim.session_id] += found[claim.session_id]
+            if found[claim.session_id] >= claim.limit:
+                self._due[claim.session_id] = self._clock.now()
+            elif claim.session_id in self._later:
+                self._due.setdefault(claim.session_id, self._later.pop(claim.session_id))
+
+    def put_down(self, session_id: str) -> None:
+        """One message of this session is in the air no more."""
+        self._in_hand[session_id] -= 1
+        if not self._in_hand[session_id]:
+            del self._in_hand[session_id]
+
+    def go_on(self, session_id: str) -> None:
+        """What became of a message of this session is written down: the next of its lane may be due."""
+        self._due[session_id] = self._clock.now()
+
+    def later(self, session_id: str, due_at: datetime) -> None:
+        """A message of this session waits until then."""
+        self._later[session_id] = min(due_at, self._later.get(session_id, due_at))
+
+    def hold(self, hold: Hold) -> None:
+        """Nothing of this session before then; a provider that stays away is asked less and less often."""
+        span = hold.until - self._clock.now()
+        if hold.why is Why.AWAY:
+            span = min(span * 2 ** min(self._failures[hold.session_id], 10), max(span, LONGEST_HOLD))
+        self._failures[hold.session_id] += 1
+        self._holds[hold.session_id] = self._clock.now() + span
+
+    def spoke(self, session_id: str) -> None:
+        """WhatsApp took a message of this session."""
+        self._failures.pop(session_id, None)
+
+    def is_held(self, session_id: str) -> bool:
+        """Whether this session must say nothing just now."""
+        return self._holds.get(session_id, self._clock.now()) > self._clock.now()
+
+    def next_at(self) -> datetime | None:
+        """When there will be something to claim, as far as that is known."""
+        times = [max(due, self._silent_until(one)) for one, due in self._due.items() if self._room(one) > 0]
+        return min(times, default=None)
+
+    def _may_speak(self, session_id: str, now: datetime) -> bool:
+        return session_id in self.speakers and self._silent_until(session_id) <= now and self._room(session_id) > 0
+
+    def _silent_until(self, session_id: str) -> datetime:
+        speaker, now = self.speakers.get(session_id), self._clock.now()
+        paused = None if speaker is None else speaker.paused_until
+        return max(self._holds.get(session_id, now), paused or now)
+
+    def _room(self, session_id: str) -> int:
+        """How many more may be in the air; only one while it is not known whether the provider is back."""
+        limit = 1 if self._failures.get(session_id) else SLOTS_PER_SESSION
+        return limit - self._in_hand.get(session_id, 0)

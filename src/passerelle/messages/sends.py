@@ -1,0 +1,161 @@
+"""Messages in the air: each is prepared, marked and handed over, and ends with a verdict."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from passerelle.clock import Alarm, Clock
+from passerelle.coalesce import Coalesced
+from passerelle.db import Database
+from passerelle.errors import Unavailable
+from passerelle.messages import policy
+from passerelle.messages.model import Message
+from passerelle.messages.policy import Verdict
+from passerelle.messages.ports import OutboxQueue
+from passerelle.whatsapp.model import Outgoing
+from passerelle.whatsapp.ports import Sender
+
+PREPARE_LIMIT = timedelta(minutes=10)  # DESIGN §3
+MARK_RETRY_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What the sending works with."""
+
+    worker_id: str
+    queue: OutboxQueue
+    sender: Sender
+    database: Database
+    clock: Clock
+    attempt_limit: timedelta
+
+
+class Sends:
+    """The tries of this worker that are under way."""
+
+    def __init__(
+        self, tools: Tools, *, held: Callable[[str], bool], done: Callable[[Message, Verdict | None], None]
+    ) -> None:
+        """Call `done` with each verdict (none when the message is ours no more); send nothing for a session `held`."""
+        self._tools = tools
+        self._held = held
+        self._done = done
+        self._mark = Coalesced(self._mark_together)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deadlines: dict[asyncio.Task[None], datetime] = {}
+        self._alarm: Alarm | None = None
+
+    async def start(self, messages: Sequence[Message], devices: Callable[[str], str]) -> None:
+        """Begin with these claimed messages; those without a medium are marked together and handed over at once."""
+        now, plain = self._tools.clock.now(), list[Message]()
+        for message in messages:
+            if message.expires_at <= now:
+                self._done(message, policy.overdue(message, now))
+            elif message.content.needs_preparing:
+                self._begin(self._prepare(message, _outgoing(message, devices(message.session_id))))
+            else:
+                plain.append(message)
+        if plain:
+            marked = await self._mark_together([message.id for message in plain])
+            for message, ours in zip(plain, marked, strict=True):
+                self._go(message, ours, devices(message.session_id))
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Wait for what is in the air; what has no answer by then is unknown."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _go(self, message: Message, ours: bool, device: str) -> None:  # noqa: FBT001 -- a row's answer
+        if ours:
+            self._watch(self._begin(self._send(message, _outgoing(message, device), None)))
+        else:
+            self._done(message, None)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._deadlines.pop(task, None)
+
+    async def _prepare(self, message: Message, outgoing: Outgoing) -> None:
+        clock = self._tools.clock
+        try:
+            async with clock.timeout_at(clock.now() + PREPARE_LIMIT):
+                prepared = await self._tools.sender.prepare(outgoing)
+        except Exception as fault:
+            self._done(message, policy.unprepared(message, fault, clock.now()))
+            return
+        if not await self._mark(message.id):
+            self._done(message, None)
+            return
+        task = asyncio.current_task()
+        if task is not None:
+            self._watch(task)
+        await self._send(message, outgoing, prepared)
+
+    async def _send(self, message: Message, outgoing: Outgoing, prepared: str | None) -> None:
+        now = self._tools.clock.now
+        if self._held(message.session_id):
+            self._done(message, policy.not_now(message, now()))
+            return
+        handed_over = now()
+        try:
+            provider_id = await self._tools.sender.send(outgoing, prepared=prepared)
+            verdict = policy.sent(message, provider_id, handed_over)
+        except asyncio.CancelledError:  # its time is over, or the worker stops: perhaps it was sent
+            verdict = policy.unanswered(message, now())
+        except Exception as fault:
+            verdict = policy.judge(message, fault, now())
+        self._done(message, verdict)
+
+    async def _mark_together(self, ids: list[str]) -> list[bool]:
+        """Which are still ours. Asked until there is an answer: nothing is handed over that is not marked."""
+        mark = partial(self._tools.queue.mark_sending, ids=ids, worker_id=self._tools.worker_id)
+        while True:
+            try:
+                marked = await self._tools.database.run(mark)
+            except Unavailable:
+                await asyncio.sleep(MARK_RETRY_S)
+            else:
+                return [message_id in marked for message_id in ids]
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        """End `task` at its limit. All have the same limit, so one alarm for the oldest will do."""
+        clock = self._tools.clock
+        self._deadlines[task] = clock.now() + self._tools.attempt_limit
+        if self._alarm is None:
+            self._alarm = clock.call_at(self._deadlines[task], self._ring)
+
+    def _ring(self) -> None:
+        now = self._tools.clock.now()
+        for task in [task for task, deadline in self._deadlines.items() if deadline <= now]:
+            del self._deadlines[task]
+            task.cancel()
+        oldest = next(iter(self._deadlines.values()), None)
+        self._alarm = None if oldest is None else self._tools.clock.call_at(oldest, self._ring)
+
+
+def _outgoing(message: Message, device: str) -> Outgoing:
+    content = message.content
+    return Outgoing(
+        session_id=message.session_id,
+        device=device,
+        reference=message.id,
+        to=message.to,
+        type=content.type,
+        text=content.text,
+        media_url=content.media_url,
+        caption=content.caption,
+        template=content.template,
+    )
