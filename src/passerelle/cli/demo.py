@@ -11,7 +11,8 @@ from passerelle.redaction import Redactor
 from passerelle.server import CONTROL_SOCKET
 from passerelle.settings import Settings
 
-USER, PHONE = "anna", "+33639980001"
+USER, PHONE, FRIEND = "anna", "+33639980001", "+33639980002"
+GREETING = "Bonjour de Passerelle !"
 LINK_LIMIT_S = 15.0
 FAILED = 1
 
@@ -50,6 +51,23 @@ def _tell(client: Client, console: Console) -> None:
     _wait_until_linked(client, attempt["attempt_id"])
     session = next(one for one in client.sessions()["items"] if one["id"] == attempt["session_id"])
     say(f"4. … and the phone is linked: session {session['id']} is [bold]{session['state']}[/].")
+    sent = client.send({"user_id": USER, "to": FRIEND, "type": "text", "text": GREETING})
+    say(f"5. She writes to {FRIEND}: the message is [bold]{sent['status']}[/], written down before it is tried.")
+    if not any(one["message_id"] for one in client.arrived(FRIEND, count=1, wait_s=LINK_LIMIT_S)):
+        raise StoryBrokeError("The message did not arrive.")
+    _wait_until(client, sent["id"], "delivered")
+    say(f"6. It arrives there: “{GREETING}” is [bold]delivered[/].")
+    client.read_all(FRIEND)
+    _wait_until(client, sent["id"], "read")
+    say("7. Somebody looks at it: the message is [bold green]read[/].")
+
+
+def _wait_until(client: Client, message_id: str, status: str) -> None:
+    end = time.monotonic() + LINK_LIMIT_S
+    while (seen := client.message(message_id)["status"]) != status:
+        if time.monotonic() > end:
+            raise StoryBrokeError(f"The message is {seen}, not {status}.")
+        time.sleep(0.05)
 
 
 def _wait_until_linked(client: Client, attempt_id: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -118,6 +119,27 @@ def pair(
 
     settings, redactor = _prepare(quiet=True)
     sys.exit(follow(settings, redactor, user, phone, force=force, as_json=as_json))
+
+
+@app.command()
+def send(
+    user: Annotated[str, typer.Argument(help="Your own id of the user whose phone says it.")],
+    to: Annotated[str, typer.Argument(help="The recipient's number, for instance +33639980002.")] = "",
+    text: Annotated[str, typer.Argument(help="What to say.")] = "",
+    *,
+    at: Annotated[str | None, typer.Option(help="When, for instance 2026-12-24T18:00:00+01:00.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="A file with the columns to, text and perhaps at.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per message.")] = False,
+) -> None:
+    """Send a message, or one per line of a CSV file. Example: passerelle send anna +33639980002 "Good morning"."""
+    from passerelle.cli.send import send_file, send_one  # noqa: PLC0415 -- 0.3 s
+
+    if (csv is None) == (not (to and text)):
+        raise Misconfigured("send needs either TO and TEXT, or --csv FILE.")
+    settings, redactor = _prepare(quiet=True)
+    if csv is not None:
+        sys.exit(send_file(settings, redactor, user, csv, at=at, as_json=as_json))
+    sys.exit(send_one(settings, redactor, user, to, text, at=at, as_json=as_json))
 
 
 @db.command()

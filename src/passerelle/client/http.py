@@ -67,6 +67,35 @@ class Client:
         """Every linked phone, and where that is known from."""
         return self._ask("GET", "/api/whatsapp/sessions")
 
+    def send(self, wish: Json, *, key: str | None = None) -> Json:
+        """Write a message down; with the `key` of an earlier request that one's message comes back.
+
+        Raises:
+            ApiProblem: it was not taken.
+        """
+        return self._ask("POST", "/api/messages", json=wish, headers=_keyed(key))
+
+    def send_all(self, wishes: list[Json], *, key: str | None = None) -> list[Json]:
+        """Write up to 1,000 messages down: all of them, or none. Raises as `send`."""
+        items: list[Json] = self._ask("POST", "/api/messages/batch", json={"messages": wishes}, headers=_keyed(key))[
+            "items"
+        ]
+        return items
+
+    def message(self, message_id: str) -> Json:
+        """The message as it stands."""
+        return self._ask("GET", f"/api/messages/{message_id}")
+
+    def arrived(self, phone_number: str, *, count: int, wait_s: float) -> list[Json]:
+        """Sandbox: what has arrived at the virtual phone, once there are `count`, or after `wait_s`."""
+        query = {"count": count, "wait": wait_s}
+        items: list[Json] = self._ask("GET", f"/sandbox/phones/{quote(phone_number)}/messages", params=query)["items"]
+        return items
+
+    def read_all(self, phone_number: str) -> None:
+        """Sandbox: somebody looks at everything on the virtual phone."""
+        self._ask("POST", f"/sandbox/phones/{quote(phone_number)}/read")
+
     def enter_code(self, phone_number: str, code: str) -> Json:
         """Sandbox: type `code` on the virtual phone."""
         return self._ask("POST", f"/sandbox/phones/{quote(phone_number)}/enter-code", json={"code": code})
@@ -87,3 +116,7 @@ class Client:
         if response.is_error:
             raise ApiProblem(response.status_code, body)
         return dict(body)
+
+
+def _keyed(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from passerelle.clients.model import Caller
 from passerelle.clock import rfc3339
+from passerelle.errors import PasserelleError
 from passerelle.idempotency.model import checked, fingerprint
 from passerelle.messages.faults import InvalidContent, InvalidRecipient, NobodySpeaks, UnknownMedia
 from passerelle.messages.model import Content, Draft, Message, Status
@@ -96,6 +97,12 @@ class BatchWish(BaseModel):
 def routes(messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
     """``/api/messages``; `caller` tells who asks."""
     router = APIRouter(prefix=PATH, tags=["messages"])
+    _add_sending(router, messages, caller)
+    _add_following(router, messages, caller)
+    return router
+
+
+def _add_sending(router: APIRouter, messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> None:
     asking = Annotated[Caller, Depends(caller)]
 
     @router.post("", status_code=202, openapi_extra={"parameters": _HEADERS})
@@ -109,6 +116,10 @@ def routes(messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> APIR
         """Write many messages down: all of them, or none."""
         sent, again = await _enqueued(messages, who, wish.messages, wish, request)
         return JSONResponse({"items": [_shown(one) for one in sent]}, status_code=200 if again else 202)
+
+
+def _add_following(router: APIRouter, messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> None:
+    asking = Annotated[Caller, Depends(caller)]
 
     @router.get("")
     async def list_messages(
@@ -141,8 +152,6 @@ def routes(messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> APIR
         """Try it again now, also beyond its attempts."""
         return _shown(await messages.retry(who, message_id))
 
-    return router
-
 
 async def _enqueued(
     messages: Messages, who: Caller, wishes: list[MessageWish], body: BaseModel, request: Request
@@ -150,8 +159,21 @@ async def _enqueued(
     """The messages, and whether an earlier request with this key had written them."""
     key = checked(request.headers.get("idempotency-key"))
     mark = "" if key is None else fingerprint(body.model_dump(mode="json"))
-    answer = await messages.enqueue(who, [wish.as_draft() for wish in wishes], key=key, fingerprint=mark)
+    answer = await messages.enqueue(who, _drafts(wishes), key=key, fingerprint=mark)
     return answer.messages, answer.repeated
+
+
+def _drafts(wishes: list[MessageWish]) -> list[Draft]:
+    """The wishes as drafts; the error of one among many tells its place (`index`, from 0)."""
+    drafts = list[Draft]()
+    for index, wish in enumerate(wishes):
+        try:
+            drafts.append(wish.as_draft())
+        except PasserelleError as error:
+            if len(wishes) > 1:
+                error.members["index"] = index
+            raise
+    return drafts
 
 
 def _wanted(to: str) -> str | None:

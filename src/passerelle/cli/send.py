@@ -1,0 +1,146 @@
+"""``passerelle send``: one message, or a file of them, and what became of each."""
+
+import csv
+import hashlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from passerelle.cli.reach import gateway
+from passerelle.client import ApiProblem, Client
+from passerelle.client.http import Json
+from passerelle.errors import Misconfigured
+from passerelle.redaction import Redactor
+from passerelle.settings import Settings
+
+LOOK_EVERY_S = 0.2
+FOLLOW_LIMIT_S = 30.0
+IN_ONE_REQUEST = 500
+FIRST_LINE = 2  # the first one names the columns
+UNDER_WAY = frozenset({"pending", "sending"})
+WENT_WELL = frozenset({"sent", "delivered", "read"})
+SIGNS = {"sent": "✅", "delivered": "✅", "read": "✅", "failed": "❌", "unknown": "⚠️", "cancelled": "⚠️"}
+
+
+def send_one(
+    settings: Settings, redactor: Redactor, user: str, to: str, text: str, *, at: str | None, as_json: bool
+) -> int:
+    """Send it and follow it until WhatsApp has it (scheduled: until it is written down); the exit code."""
+    with gateway(settings, redactor) as client:
+        try:
+            message = client.send(_wish(user, to, text, at))
+            if at is None:
+                message = _followed(client, message)
+        except ApiProblem as problem:
+            return _refused(problem)
+    print(json.dumps(message) if as_json else _line(message))  # noqa: T201 -- the command line speaks
+    return 1 if message["status"] in {"failed", "unknown", "cancelled"} else 0
+
+
+def send_file(settings: Settings, redactor: Redactor, user: str, path: Path, *, at: str | None, as_json: bool) -> int:
+    """Send every line of a CSV file, following them all; the exit code. The same file twice is sent once a day."""
+    wishes = list(_read(path, user, at))
+    with gateway(settings, redactor) as client:
+        try:
+            messages = _send_all(client, wishes, _digest(path, user))
+        except ApiProblem as problem:
+            return _refused(problem)
+        for message in messages if as_json else ():
+            print(json.dumps(message))  # noqa: T201 -- the command line speaks
+    counts = Counter(message["status"] for message in messages)
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    print(f"{len(messages)} messages: {told}", file=sys.stderr)  # noqa: T201 -- the same
+    return 1 if counts["failed"] or counts["unknown"] else 0
+
+
+def _send_all(client: Client, wishes: list[Json], digest: str) -> list[Json]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    messages: list[Json] = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        written = progress.add_task("written down", total=len(wishes))
+        for start in range(0, len(wishes), IN_ONE_REQUEST):
+            part = wishes[start : start + IN_ONE_REQUEST]
+            try:
+                messages += client.send_all(part, key=f"csv:{digest}:{start}")
+            except ApiProblem as problem:
+                problem.members["line"] = start + int(problem.members.get("index", 0)) + FIRST_LINE
+                raise
+            progress.advance(written, len(part))
+        sent = progress.add_task("sent", total=len(wishes))
+        now = [message for message in messages if message["send_at"] is None]
+        for done, message in enumerate(now):
+            message.update(_followed(client, message))
+            progress.update(sent, completed=done + 1)
+    return messages
+
+
+def _followed(client: Client, message: Json) -> Json:
+    """The message once WhatsApp took it or it is given up; as it stands when its phone keeps us waiting."""
+    until = time.monotonic() + FOLLOW_LIMIT_S
+    while message["status"] in UNDER_WAY and time.monotonic() < until and not _waits(message):
+        time.sleep(LOOK_EVERY_S if message["attempts"] else LOOK_EVERY_S / 4)
+        message = client.message(message["id"])
+    return message
+
+
+def _waits(message: Json) -> bool:
+    """Whether its next try comes so late that nobody would sit and wait for it."""
+    return bool(message["last_error"]) and message["attempts"] == 0
+
+
+def _read(path: Path, user: str, at: str | None) -> Iterator[Json]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines)
+            if not {"to", "text"} <= set(rows.fieldnames or ()):
+                raise Misconfigured(f"{path} needs a first line with the columns to and text.")
+            for number, row in enumerate(rows, start=FIRST_LINE):
+                if not row["to"] or not row["text"]:
+                    raise Misconfigured(f"{path}, line {number}: to or text is missing.")
+                yield _wish(user, row["to"], row["text"], row.get("at") or at)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Misconfigured(f"{path} cannot be read: {error}.") from None
+
+
+def _wish(user: str, to: str, text: str, at: str | None) -> Json:
+    wish: Json = {"user_id": user, "to": to, "type": "text", "text": text}
+    return wish if at is None else wish | {"send_at": _time(at)}
+
+
+def _time(at: str) -> str:
+    try:
+        return datetime.fromisoformat(at).astimezone().isoformat()
+    except ValueError:
+        raise Misconfigured(f"{at} is not a time; write it as 2026-12-24T18:00:00+01:00.") from None
+
+
+def _digest(path: Path, user: str) -> str:
+    return hashlib.sha256(path.read_bytes() + user.encode()).hexdigest()[:32]
+
+
+def _line(message: Json) -> str:
+    sign, status = SIGNS.get(message["status"], "🔄"), message["status"]
+    why = f" ({message['last_error']})" if message["last_error"] else ""
+    when = f", due {message['due_at']}" if status == "pending" else ""
+    return f"{sign} {message['id']} to {message['to']}: {status}{why}{when}"
+
+
+def _refused(problem: ApiProblem) -> int:
+    line = f"line {problem.members['line']}: " if "line" in problem.members else ""
+    print(f"passerelle: {line}{problem} {problem.hint}", file=sys.stderr)  # noqa: T201 -- the command line speaks
+    _say_errors(problem.members.get("errors", []))
+    return 1
+
+
+def _say_errors(errors: list[Any]) -> None:
+    for error in errors:
+        print(f"  {error['field']}: {error['what']}", file=sys.stderr)  # noqa: T201 -- the same
