@@ -28,10 +28,11 @@ from passerelle.messages.adapters.outbox import SqlOutbox
 from passerelle.messages.adapters.queue import SqlOutboxQueue
 from passerelle.messages.adapters.receipts import SqlReceiptBook
 from passerelle.messages.adapters.sweep import SqlOutboxSweep
+from passerelle.messages.intake import Defaults, Intake
 from passerelle.messages.jobs import MessageJobs
 from passerelle.messages.run import Pump
 from passerelle.messages.sends import Tools as MessageTools
-from passerelle.messages.service import Defaults, Messages
+from passerelle.messages.service import Messages
 from passerelle.messages.settlements import Settlements
 from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook
 from passerelle.pairing.jobs import PairingJobs
@@ -205,21 +206,23 @@ async def _compose(
 def _compose_messages(
     settings: Settings, database: Database, sandbox: Sandbox, sessions: Sessions, worker_id: str
 ) -> tuple[Messages, MessageJobs]:
-    receipts, keys, sweep, settlements = SqlReceiptBook(), SqlKeyBook(), SqlOutboxSweep(), Settlements()
-    messages = Messages(
-        outbox=SqlOutbox(),
-        receipts=receipts,
+    receipts, keys, sweep, settlements = SqlReceiptBook(), SqlKeyBook(), SqlOutboxSweep(lease=settings.lease), Settlements()
+    clock, outbox = sandbox.clock, SqlOutbox()
+    intake = Intake(
+        outbox=outbox,
         keys=keys,
-        settlements=settlements,
         sessions=sessions,
         database=database,
-        clock=sandbox.clock,
+        clock=clock,
         defaults=Defaults(
             max_attempts=settings.max_attempts,
             retry_delay=settings.retry_delay,
             late_limit=settings.late_limit,
             resend_unknown=settings.resend_unknown,
         ),
+    )
+    messages = Messages(
+        intake=intake, outbox=outbox, receipts=receipts, settlements=settlements, database=database, clock=clock
     )
     sessions.listen(messages)
     tools = MessageTools(

@@ -33,11 +33,14 @@ class Coalesced(Generic[Item, Outcome]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-                await self._travel(batch)
+                await self._travel([(item, outcome) for item, outcome in batch if not outcome.done()])
         finally:
             self._going = None
 
     async def _travel(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+        """Those whose caller has left before are not taken along."""
+        if not batch:
+            return
         try:
             outcomes = await self._together([item for item, _ in batch])
             answers = list(zip((future for _, future in batch), outcomes, strict=True))

@@ -103,7 +103,7 @@ class OutboxSweep(Protocol):
     """What time and dead workers do to messages."""
 
     async def reclaim(self, tx: Tx, *, now: datetime, lapsed_us: int | None, but: str = "") -> list[Settled]:
-        """Free what workers silent for `lapsed_us` hold (all workers, when not given), `but` one.
+        """Free what workers silent for `lapsed_us` hold, or try for too long (all, when not given), `but` one.
 
         Claimed ones wait again, after five such claims they fail (`interrupted`); sending ones are unknown. What
         comes back are those that changed for their readers: the unknown and the failed.

@@ -1,6 +1,6 @@
 """The outbox in SQL: what time and dead workers do to it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from passerelle.db import Tx
 from passerelle.db.units import to_us
@@ -12,8 +12,8 @@ CLAIMS_PER_MESSAGE = 5  # a message that killed five workers before it was even 
 EXPIRED_AT_ONCE = 500
 INTERRUPTED = "interrupted"
 _SILENT = """
-worker_id <> CAST(:but AS TEXT)
-    AND worker_id NOT IN (SELECT id FROM workers WHERE heartbeat_us > :db_now - CAST(:lapsed_us AS BIGINT))
+worker_id <> CAST(:but AS TEXT) AND (state = 'sending' AND updated_us < :db_now - CAST(:lease_us AS BIGINT)
+    OR worker_id NOT IN (SELECT id FROM workers WHERE heartbeat_us > :db_now - CAST(:lapsed_us AS BIGINT)))
 """
 _RECLAIM = f"""
 UPDATE messages SET worker_id = NULL, updated_us = :db_now,
@@ -53,6 +53,10 @@ RETURNING id
 class SqlOutboxSweep:
     """See `OutboxSweep`."""
 
+    def __init__(self, *, lease: timedelta) -> None:
+        """No try takes as long as `lease`: one that seems to is lost, also when its worker lives."""
+        self._lease_us = lease // timedelta(microseconds=1)
+
     async def reclaim(self, tx: Tx, *, now: datetime, lapsed_us: int | None, but: str = "") -> list[Settled]:
         """See `OutboxSweep.reclaim`."""
         lost = {
@@ -63,7 +67,7 @@ class SqlOutboxSweep:
         if lapsed_us is None:
             rows = await tx.sql(_RECLAIM.format(whose="TRUE"), **lost)
         else:
-            rows = await tx.sql(_RECLAIM.format(whose=_SILENT), **lost, lapsed_us=lapsed_us, but=but)
+            rows = await tx.sql(_RECLAIM.format(whose=_SILENT), **lost, lapsed_us=lapsed_us, lease_us=self._lease_us, but=but)
         return [one for one in map(to_settled, rows) if one.status is not Status.PENDING]
 
     async def give_back(self, tx: Tx, *, worker_id: str) -> int:
