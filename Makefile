@@ -5,10 +5,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format mission bench bench-units servers lock audit clean
+.PHONY: help demo test test-long check format mission bench bench-messages bench-units servers lock audit clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/uv:
 	@sh scripts/environment.sh "$(PYTHON)" "$(VENV)" "$(UV_VERSION)"
@@ -49,6 +49,10 @@ mission: $(VENV)/.dev ## The rows of MISSION, each with the tests that prove it
 bench: $(VENV)/.dev servers ## Pairing, side by side with express + Bull + SET NX (Node)
 	@$(BIN)/python benchmarks/pairing.py
 
+bench-messages: $(VENV)/.dev servers ## Messages, side by side with Celery, SAQ, Node Bull and bare SQL
+	@$(BIN)/python benchmarks/messages.py
+	@$(BIN)/python benchmarks/messages.py --http --latency --memory
+
 bench-units: $(VENV)/.run ## Units of work, side by side with one commit each
 	@$(BIN)/python benchmarks/units.py
 
@@ -60,9 +64,12 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew, with hashes
 		pyproject.toml --group build -o requirements/run.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		benchmarks/queues/requirements.in -o requirements/bench.txt
 
 audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a public service)
 	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
 
 clean: ## Remove the environment and what the tools left
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/bull/node_modules
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/bull/node_modules benchmarks/.peers \
+		benchmarks/queues/bull_pg/node_modules

@@ -55,7 +55,7 @@ async def serve(
         listening(app, on_port=on_port),
     ):
         log.info(f"✅ Passerelle listens on http://{settings.host}:{settings.port}", provider=settings.provider_name)
-        _tune_interpreter()
+        tune_interpreter()
         ready()
         await stop.wait()
         log.info("🔄 Stopping")
@@ -165,7 +165,7 @@ def _workers(app: App, count: int, *, worker_here: bool) -> Coroutine[Any, Any, 
     return Worker(app).run() if worker_here else None
 
 
-def _tune_interpreter() -> None:
+def tune_interpreter() -> None:
     """Fit for thousands of open requests beside one thread that writes.
 
     What is here now stays, and open requests are no garbage to look for at every turn: with Python's own 700 objects a

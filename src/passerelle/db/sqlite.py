@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 500  # a group of 500 small units commits in about 6 ms; more only makes the first of them wait
 READERS = 2
-CACHE_KIB = 32_768
+WRITER_CACHE_KIB, READER_CACHE_KIB = 16_384, 4_096
 WAL_PAGES = 8_000  # 32 MB: pages that change often are then brought into the file less often
 _AWAY = ("SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CANTOPEN")  # the disk's or the file's own troubles
 _driving = threading.local()
@@ -255,7 +255,7 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # an answer given is an answer kept, also over a power cut
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB if read_only else WRITER_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA busy_timeout = 5000")

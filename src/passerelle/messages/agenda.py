@@ -98,20 +98,23 @@ class Agenda:
 
     def is_held(self, session_id: str) -> bool:
         """Whether this session must say nothing just now."""
-        return self._holds.get(session_id, self._clock.now()) > self._clock.now()
+        until = self._holds.get(session_id)
+        return until is not None and until > self._clock.now()
 
     def next_at(self) -> datetime | None:
         """When there will be something to claim, as far as that is known."""
-        times = [max(due, self._silent_until(one)) for one, due in self._due.items() if self._room(one) > 0]
+        times = [max(due, self._silent_until(one) or due) for one, due in self._due.items() if self._room(one) > 0]
         return min(times, default=None)
 
     def _may_speak(self, session_id: str, now: datetime) -> bool:
-        return session_id in self.speakers and self._silent_until(session_id) <= now and self._room(session_id) > 0
+        silent_until = self._silent_until(session_id)
+        return session_id in self.speakers and (silent_until or now) <= now and self._room(session_id) > 0
 
-    def _silent_until(self, session_id: str) -> datetime:
-        speaker, now = self.speakers.get(session_id), self._clock.now()
-        paused = None if speaker is None else speaker.paused_until
-        return max(self._holds.get(session_id, now), paused or now)
+    def _silent_until(self, session_id: str) -> datetime | None:
+        """Until when this session must say nothing, which may have passed."""
+        speaker = self.speakers.get(session_id)
+        times = (self._holds.get(session_id), None if speaker is None else speaker.paused_until)
+        return max((time for time in times if time is not None), default=None)
 
     def _room(self, session_id: str) -> int:
         """How many more may be in the air; only one while it is not known whether the provider is back."""
