@@ -11,6 +11,7 @@ from passerelle.messages.ports import Claim, Speaker
 
 SLOTS = 1000
 SLOTS_PER_SESSION = 250
+CLAIMED_AT_LEAST = 50
 LONGEST_HOLD = timedelta(seconds=30)
 
 
@@ -50,7 +51,7 @@ class Agenda:
 
     def wishes(self) -> list[Claim]:
         """What to claim now: every session that may speak gets its share of the free slots."""
-        now, free = self._clock.now(), SLOTS - sum(self._in_hand.values())
+        now, free = self._clock.now(), self._free()
         ready = [one for one, due in self._due.items() if due <= now and self._may_speak(one, now)][: max(free, 0)]
         share = free // len(ready) if ready else 0
         claims = [Claim(session_id, min(share, self._room(session_id))) for session_id in ready]
@@ -102,9 +103,16 @@ class Agenda:
         return until is not None and until > self._clock.now()
 
     def next_at(self) -> datetime | None:
-        """When there will be something to claim, as far as that is known."""
+        """When there will be something to claim, as far as that is known; not before a slot is free."""
+        if self._free() <= 0:
+            return None
         times = [max(due, self._silent_until(one) or due) for one, due in self._due.items() if self._room(one) > 0]
         return min(times, default=None)
+
+    def _free(self) -> int:
+        """The free slots; nearly none is none, since claims of one each cost as much as one of fifty."""
+        free = SLOTS - sum(self._in_hand.values())
+        return free if free >= CLAIMED_AT_LEAST else 0
 
     def _may_speak(self, session_id: str, now: datetime) -> bool:
         silent_until = self._silent_until(session_id)

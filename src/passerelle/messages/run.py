@@ -117,6 +117,7 @@ class Pump:
     async def _pause(self) -> None:
         next_at = self._agenda.next_at()
         alarm = None if next_at is None else self._tools.clock.call_at(next_at, self._wake.set)
+        await asyncio.sleep(0)  # an alarm that rings at once must not keep everybody else waiting
         with suppress(TimeoutError):
             async with asyncio.timeout(max(LOOK_EVERY_S - self._since_look(), 0)):
                 await self._wake.wait()
@@ -136,8 +137,8 @@ class Pump:
     def _done(self, message: Message, verdict: Verdict | None) -> None:
         """A try has ended; without a verdict the message was not ours any more."""
         self._agenda.put_down(message.session_id)
+        self._wake.set()
         if verdict is None:
-            self._wake.set()
             return
         if verdict.hold is not None:
             self._agenda.hold(verdict.hold)
