@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from passerelle.app import App, make_data_dir, open_app
 from passerelle.clients.model import Caller
 from passerelle.pairing.model import Attempt
 from passerelle.redaction import Redactor
+from passerelle.sessions.model import Session, SessionState
 from passerelle.settings import read_settings
+from passerelle.whatsapp.ports import Sender
 from passerelle.worker import Worker
 
 ME = Caller(admin=True)
@@ -22,11 +25,13 @@ NUMBER = "+33639980001"
 
 
 @asynccontextmanager
-async def gateway(data_dir: Path, *, working: bool = True, **settings: Any) -> AsyncIterator[App]:
+async def gateway(
+    data_dir: Path, *, working: bool = True, sender: Sender | None = None, **settings: Any
+) -> AsyncIterator[App]:
     """An open app on `data_dir` with a quick sandbox, its worker running unless told otherwise."""
     chosen = read_settings(data_dir=data_dir, **{"sandbox_latency": timedelta(milliseconds=5), **settings})
     make_data_dir(chosen)
-    async with open_app(chosen, Redactor()) as app:
+    async with open_app(chosen, Redactor(), sender=sender) as app:
         worker = asyncio.create_task(Worker(app).run()) if working else None
         try:
             yield app
@@ -42,6 +47,27 @@ async def http(app: App) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(build_api(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=40) as client:
         yield client
+
+
+async def linked(app: App, user_id: str = "anna", number: str = NUMBER) -> Session:
+    """A phone that is linked already, without the pairing."""
+    world, now = app.sandbox.world, app.clock.now()
+    assert world is not None
+    session_id = app.clock.new_id("sess")
+    code = world.new_code(world.connect(number=number, session_id=session_id)).code
+    session = Session(
+        id=session_id,
+        client_id=ME.client_id,
+        user_id=user_id,
+        phone_number=number,
+        provider="sandbox",
+        device=world.enter_code(number, code).device,
+        state=SessionState.CONNECTED,
+        connected_at=now,
+    )
+    replaced = await app.database.run(partial(app.sessions.linked, session=session))
+    await app.sessions.settled(replaced=replaced)
+    return session
 
 
 async def ended_as(app: App, attempt: Attempt, *, caller: Caller = ME) -> Attempt:

@@ -16,6 +16,8 @@ from passerelle.app import App
 from passerelle.clients.model import Caller
 from passerelle.db import Tx
 from passerelle.errors import Denied, NotFound, PasserelleError, Text
+from passerelle.leads import http as leads_http
+from passerelle.leads.pages import pages
 from passerelle.messages import http as messages_http
 from passerelle.pairing import http as pairing_http
 from passerelle.problems import BodyTooLarge, Broken
@@ -52,6 +54,9 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     api = FastAPI(title="Passerelle", version=__version__)
     caller = _caller(settings.secret("admin_key"), control)
     api.include_router(pairing_http.routes(app.pairing, caller))
+    api.include_router(leads_http.routes(app.leads, caller))
+    api.include_router(leads_http.contractor_routes(app.contractors, caller))
+    api.include_router(pages(app.leads, lang=settings.lang))
     api.include_router(sessions_http.routes(app.sessions, caller))
     api.include_router(messages_http.routes(app.messages, caller))
     api.include_router(app.sandbox.router, dependencies=[Depends(caller)])

@@ -160,6 +160,7 @@ def _prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]
     settings = read_settings(**given)
     secrets = (
         settings.secret("admin_key"),
+        settings.secret("secret_key"),
         settings.secret("redis_password"),
         password_of(settings.secret("database_url")),
     )

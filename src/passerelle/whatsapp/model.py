@@ -87,7 +87,7 @@ class ReceiptKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The news about a message of ours; comes late, twice, in any order. `detail` is the provider's word for a failure."""
+    """The news about a message of ours; comes late, twice, in any order. `detail` is the provider's own word."""
 
     session_id: str
     provider_id: str

@@ -67,7 +67,8 @@ class SqlOutboxSweep:
         if lapsed_us is None:
             rows = await tx.sql(_RECLAIM.format(whose="TRUE"), **lost)
         else:
-            rows = await tx.sql(_RECLAIM.format(whose=_SILENT), **lost, lapsed_us=lapsed_us, lease_us=self._lease_us, but=but)
+            silent = {"lapsed_us": lapsed_us, "lease_us": self._lease_us, "but": but}
+            rows = await tx.sql(_RECLAIM.format(whose=_SILENT), **lost, **silent)
         return [one for one in map(to_settled, rows) if one.status is not Status.PENDING]
 
     async def give_back(self, tx: Tx, *, worker_id: str) -> int:

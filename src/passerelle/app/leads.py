@@ -1,0 +1,56 @@
+"""Leads and who gets them."""
+
+from passerelle.app.base import Base
+from passerelle.app.secret import secret_key
+from passerelle.idempotency.adapters.sql import SqlKeyBook
+from passerelle.leads.adapters.contractors import SqlCapacity, SqlContractorBook
+from passerelle.leads.adapters.leads import SqlLeads
+from passerelle.leads.adapters.table import LeadsTable
+from passerelle.leads.assignment import Assignment
+from passerelle.leads.contractors import Contractors
+from passerelle.leads.jobs import LeadJobs
+from passerelle.leads.links import ConfirmLinks
+from passerelle.leads.notify import LeadNotifications
+from passerelle.leads.service import Leads
+from passerelle.messages.service import Messages
+from passerelle.messages.settlements import Settlements
+
+
+def compose_settlements(base: Base, table: LeadsTable) -> Settlements:
+    """Leads hear what becomes of their messages."""
+    leads = SqlLeads(table)
+    return Settlements(LeadNotifications(finder=leads, table=leads, clock=base.clock, lang=base.settings.lang))
+
+
+def compose_leads(base: Base, messages: Messages, table: LeadsTable) -> tuple[Leads, Contractors, LeadJobs]:
+    """The verbs of leads and of contractors, and the worker's side."""
+    settings, database, clock = base.settings, base.database, base.clock
+    book, contractor_book = SqlLeads(table), SqlContractorBook()
+    assignment = Assignment(
+        book=book,
+        finder=book,
+        table=book,
+        contractors=contractor_book,
+        capacity=SqlCapacity(),
+        messages=messages,
+        clock=clock,
+        notify_user=settings.notify_user,
+        lang=settings.lang,
+    )
+    leads = Leads(
+        book=book,
+        finder=book,
+        table=book,
+        contractors=contractor_book,
+        assignment=assignment,
+        keys=SqlKeyBook(),
+        links=ConfirmLinks(
+            secret=secret_key(settings),
+            public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        ),
+        database=database,
+        clock=clock,
+        link_ttl=settings.link_ttl,
+    )
+    contractors = Contractors(book=contractor_book, finder=book, assignment=assignment, database=database, clock=clock)
+    return leads, contractors, LeadJobs(finder=book, assignment=assignment, database=database)

@@ -1,0 +1,74 @@
+"""Linking phones."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from passerelle.app.base import Base
+from passerelle.coordination.adapters.bullmq_queue import BullAnnouncer, BullWorker
+from passerelle.coordination.adapters.redis_locks import RedisLocks
+from passerelle.coordination.chain import AnnouncerChain
+from passerelle.coordination.news import News
+from passerelle.coordination.ports import QueueWorker
+from passerelle.db import Database
+from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook
+from passerelle.pairing.jobs import PairingJobs
+from passerelle.pairing.model import Attempt
+from passerelle.pairing.run import Tools
+from passerelle.pairing.service import Pairing
+from passerelle.sessions.service import Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairingParts:
+    """What linking phones is made of; announcer and queue where a Redis is configured."""
+
+    pairing: Pairing
+    jobs: PairingJobs
+    news: News[Attempt]
+    announcer: BullAnnouncer | None
+    queue: QueueWorker | None
+
+
+def compose_pairing(base: Base, sessions: Sessions) -> PairingParts:
+    """The verbs, the worker's side, and what they meet over."""
+    settings, due, book, cooldowns = base.settings, asyncio.Event(), SqlAttemptBook(), SqlCooldownBook()
+    news = News[Attempt](look=_look(book, base.database) if base.database.shared else None)
+    announcer = BullAnnouncer(base.link) if base.redis.configured else None
+    pairing = Pairing(
+        book=book,
+        cooldowns=cooldowns,
+        sessions=sessions,
+        locks=RedisLocks(base.link),
+        announcer=AnnouncerChain(announcer, wake_poller=due.set),
+        news=news,
+        database=base.database,
+        clock=base.clock,
+        lock_ttl=settings.lock_ttl,
+        attempt_life=settings.job_timeout,
+    )
+    tools = Tools(
+        worker_id=base.worker_id,
+        provider=settings.provider_name,
+        book=book,
+        cooldowns=cooldowns,
+        pairing=pairing,
+        sessions=sessions,
+        linker=base.sandbox.linker,
+        news=news,
+        database=base.database,
+        clock=base.clock,
+        call_limit=settings.attempt_limit,
+        probation=settings.probation,
+    )
+    jobs = PairingJobs(queue=SqlAttemptQueue(), due=due, tools=tools)
+    queue = BullWorker(base.link, jobs.handle, job_limit=settings.job_timeout) if base.redis.configured else None
+    return PairingParts(pairing=pairing, jobs=jobs, news=news, announcer=announcer, queue=queue)
+
+
+def _look(book: SqlAttemptBook, database: Database) -> Callable[[list[str]], Awaitable[dict[str, Attempt]]]:
+    async def look(attempt_ids: list[str]) -> dict[str, Attempt]:
+        return await database.read(partial(book.find, attempt_ids=attempt_ids))
+
+    return look

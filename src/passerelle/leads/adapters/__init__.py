@@ -1,0 +1,1 @@
+"""Leads and contractors in SQL; also in a table `leads` that somebody else made."""
