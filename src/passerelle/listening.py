@@ -12,7 +12,7 @@ import uvicorn
 from passerelle.errors import Misconfigured
 
 BACKLOG = 4096  # thousands may connect at once
-GRACE_S = 20  # open requests get this long at the end, inside the 25 s of a graceful stop
+GRACE_S = 10  # with what a worker needs to stop, within 25 s (DESIGN §1.9)
 
 
 class Listener(uvicorn.Server):

@@ -50,8 +50,9 @@ class Ledger:
     async def write_for_ever(self) -> None:
         """Write what comes; while the database is away it waits here."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            if not self._verdicts:
+                self._news.clear()
+                await self._news.wait()
             while self._verdicts:
                 batch = self._verdicts[:WRITTEN_TOGETHER]
                 if await self._write(batch):

@@ -141,6 +141,7 @@ class Message:
     status: Status = Status.PENDING
     attempts: int = 0
     claims: int = 0
+    fence: int = 0  # grows with every claim and is never given back
     provider_id: str | None = None
     last_error: str | None = None
     history: tuple[Event, ...] = ()

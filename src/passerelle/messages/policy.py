@@ -34,6 +34,7 @@ class Why(StrEnum):
 class Hold:
     """A session that must say nothing before `until`."""
 
+    client_id: str
     session_id: str
     until: datetime
     reason: str | None
@@ -103,7 +104,7 @@ def _refused(message: Message, fault: SendRefused, now: datetime) -> Verdict:
 
 
 def _snoozed(message: Message, now: datetime, reason: str, *, until: datetime, why: Why) -> Verdict:
-    hold = Hold(session_id=message.session_id, until=until, reason=reason, why=why)
+    hold = Hold(client_id=message.client_id, session_id=message.session_id, until=until, reason=reason, why=why)
     return _verdict(message, Status.PENDING, now, attempt=0, error=reason, hold=hold)
 
 
@@ -125,5 +126,5 @@ def _delay(message: Message) -> timedelta:
 
 
 def _verdict(message: Message, status: Status, now: datetime, *, hold: Hold | None = None, **more: Any) -> Verdict:
-    outcome = Outcome(id=message.id, claim=message.claims, status=status, at=now, **more)
+    outcome = Outcome(id=message.id, fence=message.fence, status=status, at=now, **more)
     return Verdict(session_id=message.session_id, outcome=outcome, hold=hold)

@@ -59,13 +59,13 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one claimed message is put down again. (id, claim) is its fence: a later claim makes it void.
+    """How one claimed message is put down again. A later claim (a higher `fence`) makes it void.
 
     `attempt` is 1 when a try was burnt, 0 for a snooze (which gives the claim back too).
     """
 
     id: str
-    claim: int
+    fence: int
     status: Status
     at: datetime
     attempt: int = 1
@@ -90,8 +90,8 @@ class OutboxQueue(Protocol):
         """
         ...
 
-    async def mark_sending(self, tx: Tx, ids: Sequence[str], *, worker_id: str) -> set[str]:
-        """They are about to be handed over; which of them are still this worker's."""
+    async def mark_sending(self, tx: Tx, messages: Sequence[Message], *, worker_id: str) -> set[str]:
+        """These claims are about to be handed over; which are still this worker's. May be repeated."""
         ...
 
     async def settle(self, tx: Tx, outcomes: Sequence[Outcome]) -> list[Settled]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from passerelle.messages.agenda import Agenda
 from passerelle.messages.ledger import Ledger
 from passerelle.messages.model import Message, Settled, Status
 from passerelle.messages.policy import Hold, Verdict, Why
-from passerelle.messages.ports import CHANNEL, OutboxSweep
+from passerelle.messages.ports import CHANNEL, OutboxSweep, Speaker
 from passerelle.messages.sends import Sends, Tools
 from passerelle.messages.settlements import Settlements
 from passerelle.sessions.service import Sessions
@@ -40,6 +41,7 @@ class Pump:
         self._wake = asyncio.Event()
         self._looked_at = 0.0
         self._in_doubt = False
+        self._going: asyncio.Task[bool] | None = None
         self._asides: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -51,6 +53,9 @@ class Pump:
 
     async def stop(self) -> None:
         """Hear the answers to what is in the air, write them down, and give the rest back."""
+        if self._going is not None:
+            await asyncio.wait([self._going], timeout=STOP_GRACE_S)
+            self._going.cancel()
         await self._sends.stop(grace_s=STOP_GRACE_S)
         writing = asyncio.create_task(self._ledger.write_for_ever())
         with suppress(TimeoutError):  # no database: then our claims lapse with our heartbeat
@@ -65,7 +70,8 @@ class Pump:
         while True:
             self._wake.clear()
             try:
-                worked = await self._round()
+                self._going = asyncio.create_task(self._round())
+                worked = await asyncio.shield(self._going)  # a stop must not leave what is marked and not handed over
             except Unavailable:
                 self._in_doubt = True
                 await asyncio.sleep(RETRY_S)
@@ -108,8 +114,7 @@ class Pump:
         self._agenda.learn(speakers)
         for speaker in speakers:
             if speaker.paused_until is not None and speaker.paused_until <= tools.clock.now():
-                over = Hold(session_id=speaker.session_id, until=speaker.paused_until, reason=None, why=Why.OVER)
-                self._aside(self._tell_sessions(over))
+                self._aside(self._tell_sessions(_over(speaker, speaker.paused_until)))
 
     def _since_look(self) -> float:
         return asyncio.get_running_loop().time() - self._looked_at
@@ -163,15 +168,14 @@ class Pump:
 
     async def _tell_sessions(self, hold: Hold) -> None:
         """Write down what WhatsApp has done to the account; tried until the database takes it."""
-        speaker = self._agenda.speakers[hold.session_id]
         until = None if hold.why is Why.OVER else hold.until
         while True:
             try:
                 if hold.why is Why.GONE:
-                    await self._sessions.gone(client_id=speaker.client_id, session_id=hold.session_id)
+                    await self._sessions.gone(client_id=hold.client_id, session_id=hold.session_id)
                 else:
                     await self._sessions.paused(
-                        client_id=speaker.client_id, session_id=hold.session_id, until=until, reason=hold.reason
+                        client_id=hold.client_id, session_id=hold.session_id, until=until, reason=hold.reason
                     )
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
@@ -179,3 +183,7 @@ class Pump:
                 self._agenda.stale = True
                 self._wake.set()
                 return
+
+
+def _over(speaker: Speaker, until: datetime) -> Hold:
+    return Hold(client_id=speaker.client_id, session_id=speaker.session_id, until=until, reason=None, why=Why.OVER)

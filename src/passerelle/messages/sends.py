@@ -60,7 +60,7 @@ class Sends:
             else:
                 plain.append(message)
         if plain:
-            marked = await self._mark_together([message.id for message in plain])
+            marked = await self._mark_together(plain)
             for message, ours in zip(plain, marked, strict=True):
                 self._go(message, ours, devices(message.session_id))
 
@@ -96,7 +96,7 @@ class Sends:
         except Exception as fault:
             self._done(message, policy.unprepared(message, fault, clock.now()))
             return
-        if not await self._mark(message.id):
+        if not await self._mark(message):
             self._done(message, None)
             return
         task = asyncio.current_task()
@@ -119,16 +119,16 @@ class Sends:
             verdict = policy.judge(message, fault, now())
         self._done(message, verdict)
 
-    async def _mark_together(self, ids: list[str]) -> list[bool]:
+    async def _mark_together(self, messages: list[Message]) -> list[bool]:
         """Which are still ours. Asked until there is an answer: nothing is handed over that is not marked."""
-        mark = partial(self._tools.queue.mark_sending, ids=ids, worker_id=self._tools.worker_id)
+        mark = partial(self._tools.queue.mark_sending, messages=messages, worker_id=self._tools.worker_id)
         while True:
             try:
                 marked = await self._tools.database.run(mark)
             except Unavailable:
                 await asyncio.sleep(MARK_RETRY_S)
             else:
-                return [message_id in marked for message_id in ids]
+                return [message.id in marked for message in messages]
 
     def _watch(self, task: asyncio.Task[None]) -> None:
         """End `task` at its limit. All have the same limit, so one alarm for the oldest will do."""

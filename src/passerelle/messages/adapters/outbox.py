@@ -26,7 +26,7 @@ ORDER BY id DESC LIMIT :at_most
 _CHANGE = """
 UPDATE messages SET state = :state, due_us = :due_us, expires_us = :expires_us, max_attempts = :max_attempts,
     worker_id = NULL, log = log || CAST(:entry AS TEXT), updated_us = :db_now
-WHERE id = :id AND client_id = :client_id AND state = :expected AND claims = :claims RETURNING id
+WHERE id = :id AND client_id = :client_id AND state = :expected AND fence = :fence RETURNING id
 """
 _BIND = """
 UPDATE messages SET session_id = :session_id WHERE state = 'pending' AND client_id = :client_id
@@ -89,7 +89,7 @@ class SqlOutbox:
             max_attempts=message.max_attempts,
             entry=log_line(message.history[-1].at, message.history[-1].event, None),
             expected=expected.value,
-            claims=message.claims,
+            fence=message.fence,
         )
         return bool(rows)
 

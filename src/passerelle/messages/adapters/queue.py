@@ -50,12 +50,16 @@ _CHOSEN = {
 }
 _CLAIM = """
 WITH chosen AS MATERIALIZED ({chosen})
-UPDATE messages SET state = 'claimed', worker_id = :worker_id, claims = claims + 1, updated_us = :db_now
+UPDATE messages SET state = 'claimed', worker_id = :worker_id, claims = claims + 1, fence = fence + 1,
+    updated_us = :db_now
 WHERE id IN (SELECT id FROM chosen) AND state = 'pending' RETURNING *
 """
+# COALESCE keeps SQLite from looking through all that this worker has in hand, for each of them.
 _MARK = """
 UPDATE messages SET state = 'sending', updated_us = :db_now
-WHERE id = ANY(:ids) AND state = 'claimed' AND worker_id = :worker_id RETURNING id
+FROM EACH(:claims AS (id TEXT, fence BIGINT)) AS new
+WHERE messages.id = new.id AND messages.fence = new.fence AND COALESCE(worker_id, '') = :worker_id
+    AND state IN ('claimed', 'sending') RETURNING messages.id
 """
 _SETTLE = f"""
 UPDATE messages SET worker_id = NULL, updated_us = :db_now,
@@ -65,9 +69,9 @@ UPDATE messages SET worker_id = NULL, updated_us = :db_now,
     attempts = attempts + new.attempt, claims = claims - 1 + new.attempt,
     provider_id = COALESCE(new.provider_id, messages.provider_id),
     due_us = COALESCE(new.due_us, messages.due_us), last_error = new.error, log = log || new.entry
-FROM EACH(:outcomes AS (id TEXT, claim BIGINT, state TEXT, attempt BIGINT, due_us BIGINT, provider_id TEXT,
+FROM EACH(:outcomes AS (id TEXT, fence BIGINT, state TEXT, attempt BIGINT, due_us BIGINT, provider_id TEXT,
     error TEXT, entry TEXT)) AS new
-WHERE messages.id = new.id AND claims = new.claim AND messages.state IN ('claimed', 'sending', 'unknown')
+WHERE messages.id = new.id AND messages.fence = new.fence AND messages.state IN ('claimed', 'sending', 'unknown')
 RETURNING {SETTLED}
 """  # noqa: S608
 _SNOOZE_LANE = """
@@ -98,9 +102,10 @@ class SqlOutboxQueue:
                 rows += await tx.sql(text, session_id=claim.session_id, at_most=claim.limit, **common)
         return [to_message(row) for row in sorted(rows, key=lambda row: (row["due_us"], row["order_us"]))]
 
-    async def mark_sending(self, tx: Tx, ids: Sequence[str], *, worker_id: str) -> set[str]:
+    async def mark_sending(self, tx: Tx, messages: Sequence[Message], *, worker_id: str) -> set[str]:
         """See `OutboxQueue.mark_sending`."""
-        return {row["id"] for row in await tx.sql(_MARK, ids=list(ids), worker_id=worker_id)}
+        claims = [{"id": message.id, "fence": message.fence} for message in messages]
+        return {row["id"] for row in await tx.sql(_MARK, claims=claims, worker_id=worker_id)}
 
     async def settle(self, tx: Tx, outcomes: Sequence[Outcome]) -> list[Settled]:
         """See `OutboxQueue.settle`."""
@@ -125,7 +130,7 @@ def _speaker(row: Row) -> Speaker:
 def _to_row(outcome: Outcome) -> dict[str, object]:
     return {
         "id": outcome.id,
-        "claim": outcome.claim,
+        "fence": outcome.fence,
         "state": outcome.status.value,
         "attempt": outcome.attempt,
         "due_us": None if outcome.due_at is None else to_us(outcome.due_at),

@@ -34,6 +34,7 @@ def to_message(row: Row) -> Message:
         status=Status(row["state"]),
         attempts=row["attempts"],
         claims=row["claims"],
+        fence=row["fence"],
         provider_id=row["provider_id"],
         last_error=row["last_error"],
     )

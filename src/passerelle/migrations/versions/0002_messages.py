@@ -36,7 +36,7 @@ def upgrade() -> None:
         *(_number(name) for name in ("created_us", "order_us", "due_us", "expires_us", "updated_us")),
         _number("send_us", null=True),
         *(_number(name) for name in ("max_attempts", "retry_delay_us")),
-        *(_number(name, default=0) for name in ("attempts", "claims", "resend_unknown", "every_failure")),
+        *(_number(name, default=0) for name in ("attempts", "claims", "fence", "resend_unknown", "every_failure")),
     )
     op.create_index("messages_of_client", "messages", ["client_id", "id"])
     _index_where("messages_due", "state = 'pending'", "session_id", "due_us", "order_us", "expires_us")
