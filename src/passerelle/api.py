@@ -56,7 +56,7 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     api.include_router(pairing_http.routes(app.pairing, caller))
     api.include_router(leads_http.routes(app.leads, caller))
     api.include_router(leads_http.contractor_routes(app.contractors, caller))
-    api.include_router(pages(app.leads, lang=settings.lang))
+    api.include_router(pages(app.leads, lang=settings.lang, sandbox=settings.provider_name == "sandbox"))
     api.include_router(sessions_http.routes(app.sessions, caller))
     api.include_router(messages_http.routes(app.messages, caller))
     api.include_router(app.sandbox.router, dependencies=[Depends(caller)])

@@ -12,6 +12,7 @@ from passerelle.server import CONTROL_SOCKET
 from passerelle.settings import Settings
 
 USER, PHONE, FRIEND = "anna", "+33639980001", "+33639980002"
+PLUMBER, CUSTOMER = "+33639980003", "+33639980004"
 GREETING = "Bonjour de Passerelle !"
 LINK_LIMIT_S = 15.0
 FAILED = 1
@@ -60,6 +61,26 @@ def _tell(client: Client, console: Console) -> None:
     client.read_all(FRIEND)
     _wait_until(client, sent["id"], "read")
     say("7. Somebody looks at it: the message is [bold green]read[/].")
+    _tell_lead(client, say)
+
+
+def _tell_lead(client: Client, say: Callable[[str], None]) -> None:
+    client.add_contractor({"name": "Bruno", "phone": PLUMBER, "trades": ["plumbing"], "areas": ["Lyon"], "capacity": 5})
+    lead = client.ask_lead({"name": "Chloé", "phone": CUSTOMER, "trade": "plumbing", "area": "Lyon"})
+    say("8. Chloé needs a plumber in Lyon: a lead is written down, and she gets a link.")
+    client.confirm(lead["confirm_url"])
+    if not client.arrived(PLUMBER, count=1, wait_s=LINK_LIMIT_S):
+        raise StoryBrokeError("The plumber was not told.")
+    _wait_for_notice(client, lead["id"])
+    say("9. She confirms: Bruno the plumber has it, and reads so on WhatsApp: [bold green]whatsapp_sent[/].")
+
+
+def _wait_for_notice(client: Client, lead_id: str) -> None:
+    end = time.monotonic() + LINK_LIMIT_S
+    while (status := client.lead(lead_id)["notification_status"]) != "whatsapp_sent":
+        if time.monotonic() > end:
+            raise StoryBrokeError(f"The lead's notification is {status}.")
+        time.sleep(0.05)
 
 
 def _wait_until(client: Client, message_id: str, status: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 
@@ -85,6 +85,25 @@ class Client:
     def message(self, message_id: str) -> Json:
         """The message as it stands."""
         return self._ask("GET", f"/api/messages/{message_id}")
+
+    def add_contractor(self, wish: Json) -> Json:
+        """Somebody who gets leads: name, phone, trades, areas, capacity."""
+        return self._ask("POST", "/api/contractors", json=wish)
+
+    def ask_lead(self, wish: Json) -> Json:
+        """A customer asks: name, phone, trade, area, description; with it the link that confirms."""
+        return self._ask("POST", "/api/leads", json=wish)
+
+    def lead(self, lead_id: str) -> Json:
+        """The lead as it stands."""
+        return self._ask("GET", f"/api/leads/{quote(lead_id)}")
+
+    def confirm(self, confirm_url: str) -> None:
+        """Press the button on the customer's page."""
+        token = parse_qs(urlsplit(confirm_url).query)["token"][0]
+        response = self._http.post("/api/confirm", data={"token": token})
+        if response.is_error:
+            raise ApiProblem(response.status_code, {"detail": "The page does not confirm."})
 
     def arrived(self, phone_number: str, *, count: int, wait_s: float) -> list[Json]:
         """Sandbox: what has arrived at the virtual phone, once there are `count`, or after `wait_s`."""

@@ -62,9 +62,10 @@ log = structlog.get_logger()
 class Pages:
     """Draws the pages."""
 
-    def __init__(self, *, lang: str) -> None:
-        """In `lang`, where the reader names no language of ours."""
+    def __init__(self, *, lang: str, sandbox: bool) -> None:
+        """In `lang`, where the reader names no language of ours; in a `sandbox` they say so."""
         self._lang = lang
+        self._sandbox = sandbox
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
@@ -85,7 +86,7 @@ class Pages:
         lang = language(request, default=self._lang)
         words = {key: text.in_language(lang) for key, text in WORDS.items()}
         html = self._templates.get_template(f"{name}.html").render(
-            page=name, lang=lang, words=words, style=self._style, **facts
+            page=name, lang=lang, words=words, style=self._style, sandbox=self._sandbox, **facts
         )
         headers = self._headers | {"Content-Language": lang}
         if name == "unavailable":
@@ -93,10 +94,10 @@ class Pages:
         return HTMLResponse(html, status, headers)
 
 
-def pages(leads: Leads, *, lang: str) -> APIRouter:
+def pages(leads: Leads, *, lang: str, sandbox: bool = False) -> APIRouter:
     """``/api/confirm``: whoever has a token may come; `lang` where the reader names no language."""
     router = APIRouter(prefix="/api/confirm", tags=["leads"], default_response_class=HTMLResponse)
-    drawn = Pages(lang=lang)
+    drawn = Pages(lang=lang, sandbox=sandbox)
 
     def refused(error: LinkForged | LinkExpired | Unavailable, request: Request) -> HTMLResponse:
         if isinstance(error, LinkForged):

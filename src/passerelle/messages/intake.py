@@ -22,6 +22,7 @@ from passerelle.sessions.service import Sessions
 
 NOTICE_LIMIT = 200  # session ids in one notice; PostgreSQL takes 8,000 bytes. More: everybody looks
 FLUSHED_TOGETHER = 200
+ALONE_FROM = 50  # so many drafts are a flush by themselves, and must not make others wait
 FARTHEST = timedelta(days=366)
 
 
@@ -95,7 +96,8 @@ class Intake:
             InvalidSchedule: a draft's time is more than `PASSERELLE_LATE_LIMIT` ago, or more than a year away.
         """
         self._check(drafts)
-        answer = await self._enqueue(self._wish(caller, drafts, key, fingerprint))
+        wish = self._wish(caller, drafts, key, fingerprint)
+        answer = await (self._enqueue(wish) if len(drafts) < ALONE_FROM else self._enqueue_alone(wish))
         if isinstance(answer, Voice):
             raise await self._sessions.absent(caller, answer)
         if isinstance(answer, PasserelleError):
@@ -129,6 +131,9 @@ class Intake:
             expires_at=now + KEY_LIFE,
         )
         return Wish(caller.client_id, drafts, ids, now, get_contextvars().get("request"), used or None)
+
+    async def _enqueue_alone(self, wish: Wish) -> Answer:
+        return (await self._enqueue_together([wish]))[0]
 
     async def _enqueue_together(self, wishes: list[Wish]) -> list[Answer]:
         return await self._database.run(partial(self._enqueue_all, wishes=wishes))
