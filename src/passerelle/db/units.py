@@ -108,7 +108,7 @@ class Database(Protocol):
 
 def to_us(when: datetime) -> int:
     """Microseconds since 1970, as tables keep times."""
-    return round(when.timestamp() * 1_000_000)  # a double keeps microseconds exact until the year 2250
+    return (when - EPOCH) // timedelta(microseconds=1)
 
 
 def from_us(when_us: int) -> datetime:
