@@ -48,6 +48,7 @@ class Ear:
     async def _listen_once(self) -> None:
         async with self._engine.connect() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection
+            driver.add_termination_listener(lambda _: self._changed.set())
             try:
                 while not driver.is_closed():
                     self._changed.clear()
