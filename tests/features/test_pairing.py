@@ -266,7 +266,9 @@ async def test_an_attempt_open_at_a_crash_goes_on_with_a_new_code(tmp_path: Path
     """The worker is dropped without a word, as by kill -9: its claim stays behind."""
     async with gateway(tmp_path, working=False) as app:
         attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)
-        claimed = await app.database.run(partial(app.pairing_jobs._queue.claim, worker_id="dead", attempt_id=attempt.id))
+        claimed = await app.database.run(
+            partial(app.pairing_jobs._queue.claim, worker_id="dead", attempt_id=attempt.id)
+        )
         await app.database.run(
             partial(app.pairing_jobs._tools.book.save, attempts=[claimed[0].issued(_code(app))], worker_id="dead")
         )

@@ -87,6 +87,8 @@ class Agenda:
 
     def hold(self, hold: Hold) -> None:
         """Nothing of this session before then; a provider that stays away is asked less and less often."""
+        if hold.why is Why.AWAY and self.is_held(hold.session_id):
+            return  # one outage, met by many at once
         span = hold.until - self._clock.now()
         if hold.why is Why.AWAY:
             span = min(span * 2 ** min(self._failures[hold.session_id], 10), max(span, LONGEST_HOLD))

@@ -1,19 +1,20 @@
 """The routes of messages."""
 
+import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from passerelle.clients.model import Caller
 from passerelle.clock import rfc3339
 from passerelle.errors import PasserelleError
 from passerelle.idempotency.model import checked, fingerprint
-from passerelle.messages.faults import InvalidContent, InvalidRecipient, NobodySpeaks, UnknownMedia
+from passerelle.messages.faults import InvalidContent, InvalidRecipient, InvalidSchedule, NobodySpeaks, UnknownMedia
 from passerelle.messages.model import Content, Draft, Message, Status
 from passerelle.messages.service import Messages
 from passerelle.whatsapp.faults import InvalidPhone
@@ -22,12 +23,34 @@ from passerelle.whatsapp.names import is_name, read_phone_number
 
 PATH = "/api/messages"
 BATCH_LIMIT = 1000
+TEMPLATE_DEPTH = 32
 TEXT_LIMIT = 65_536  # WhatsApp's own limit of a text
 _SHOWN = {Status.CLAIMED: Status.PENDING}
 ShownStatus = Literal["pending", "sending", "sent", "delivered", "read", "failed", "unknown", "cancelled"]
 _HEADERS = [  # read by hand: as a parameter it would cost each request a tenth of its time
     {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 200}},
 ]
+
+
+def _plain(template: dict[str, Any]) -> dict[str, Any]:
+    """The template, if it can be kept and shown: JSON of numbers that are some, text that is text, not too deep."""
+    if _depth(template) > TEMPLATE_DEPTH:
+        raise ValueError(f"nested deeper than {TEMPLATE_DEPTH}")
+    json.dumps(template, allow_nan=False, ensure_ascii=False).encode()
+    return template
+
+
+def _depth(value: Any) -> int:
+    """How deep `value` is nested, looked at level by level: a recursion would break at what it shall refuse."""
+    depth, level = 0, [value]
+    while level and depth <= TEMPLATE_DEPTH:
+        parts = [part for one in level if isinstance(one, dict | list) for part in _parts(one)]
+        depth, level = depth + 1, parts
+    return depth
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 class MessageWish(BaseModel):
@@ -43,7 +66,7 @@ class MessageWish(BaseModel):
     media_id: str | None = Field(default=None, max_length=200)
     media_url: str | None = Field(default=None, max_length=2000)
     caption: str | None = Field(default=None, max_length=TEXT_LIMIT)
-    template: dict[str, Any] | None = None
+    template: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
     send_at: AwareDatetime | None = None
     max_attempts: int | None = Field(default=None, ge=1, le=20)
     retry_delay_s: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
@@ -62,10 +85,16 @@ class MessageWish(BaseModel):
             session_id=self.session_id,
             to=self._recipient(),
             content=self._content(),
-            send_at=self.send_at and self.send_at.astimezone(UTC),
+            send_at=self._time(),
             max_attempts=self.max_attempts,
             retry_delay=None if self.retry_delay_s is None else timedelta(seconds=self.retry_delay_s),
         )
+
+    def _time(self) -> datetime | None:
+        try:
+            return self.send_at and self.send_at.astimezone(UTC)
+        except OverflowError:
+            raise InvalidSchedule from None
 
     def _recipient(self) -> str:
         if self.type is MessageType.STATUS:
@@ -127,7 +156,7 @@ def _add_following(router: APIRouter, messages: Messages, caller: Callable[..., 
         status: ShownStatus | None = None,
         to: Annotated[str, Query(max_length=64)] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-        cursor: Annotated[str, Query(max_length=64)] = "",
+        cursor: Annotated[str, Query(max_length=64, pattern=r"^\w*$")] = "",
     ) -> dict[str, Any]:
         """The messages, newest first."""
         recipient = _wanted(to)

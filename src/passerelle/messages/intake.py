@@ -95,7 +95,6 @@ class Intake:
             IdempotencyConflict: the key was used for another request (another `fingerprint`).
             InvalidSchedule: a draft's time is more than `PASSERELLE_LATE_LIMIT` ago, or more than a year away.
         """
-        self._check(drafts)
         wish = self._wish(caller, drafts, key, fingerprint)
         answer = await (self._enqueue(wish) if len(drafts) < ALONE_FROM else self._enqueue_alone(wish))
         if isinstance(answer, Voice):
@@ -113,11 +112,9 @@ class Intake:
         await wake(tx, {message.session_id for message in messages})
         return messages
 
-    def _check(self, drafts: Sequence[Draft]) -> None:
-        now = self._clock.now()
-        for draft in drafts:
-            if draft.send_at and not now - self._defaults.late_limit < draft.send_at <= now + FARTHEST:
-                raise InvalidSchedule
+    def _is_in_time(self, wish: Wish) -> bool:
+        earliest = wish.now - self._defaults.late_limit
+        return all(draft.send_at is None or earliest < draft.send_at <= wish.now + FARTHEST for draft in wish.drafts)
 
     def _wish(self, caller: Caller, drafts: Sequence[Draft], key: str | None, fingerprint: str) -> Wish:
         now = self._clock.now()
@@ -179,6 +176,8 @@ class Intake:
         return Enqueued([found[message_id] for message_id in used.result if message_id in found], repeated=True)
 
     def _drafted(self, wish: Wish, speakers: dict[Voice, Voice]) -> Answer:
+        if not self._is_in_time(wish):
+            return InvalidSchedule()
         missing = next((voice for voice in _voices(wish) if voice not in speakers), None)
         return missing or Enqueued(self._messages(wish, speakers))
 

@@ -119,7 +119,7 @@ class OutboxSweep(Protocol):
         ...
 
     async def bind_waiting(self, tx: Tx) -> int:
-        """Give messages that wait for any phone to the one that was linked meanwhile."""
+        """Give messages whose phone is linked no more, or that wait for any, to their user's one; pumps hear of it."""
         ...
 
 

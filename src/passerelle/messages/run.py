@@ -168,15 +168,16 @@ class Pump:
 
     async def _tell_sessions(self, hold: Hold) -> None:
         """Write down what WhatsApp has done to the account; tried until the database takes it."""
-        until = None if hold.why is Why.OVER else hold.until
+        where = {"client_id": hold.client_id, "session_id": hold.session_id}
         while True:
             try:
-                if hold.why is Why.GONE:
-                    await self._sessions.gone(client_id=hold.client_id, session_id=hold.session_id)
-                else:
-                    await self._sessions.paused(
-                        client_id=hold.client_id, session_id=hold.session_id, until=until, reason=hold.reason
-                    )
+                match hold.why:
+                    case Why.GONE:
+                        await self._sessions.gone(**where)
+                    case Why.OVER:
+                        await self._sessions.resumed(**where, until=hold.until)
+                    case _:
+                        await self._sessions.paused(**where, until=hold.until, reason=hold.reason)
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
             else:

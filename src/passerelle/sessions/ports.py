@@ -49,8 +49,12 @@ class SpeakerBook(Protocol):
         """Each wish with user and session filled in, for those that have a linked phone; of several the oldest."""
         ...
 
-    async def pause(self, tx: Tx, *, session_id: str, until: datetime | None) -> bool:
-        """Nothing may be said before `until` (nothing: go on); whether that was news."""
+    async def pause(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
+        """Nothing may be said before `until`; whether that is later than what was known."""
+        ...
+
+    async def resume(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
+        """The pause that was to last until then is over; false where there is none, or a later one."""
         ...
 
 

@@ -139,16 +139,26 @@ class Sessions:
             return NotLinked()
         return UnknownSession() if voice.session_id else UnknownUser()
 
-    async def paused(self, *, client_id: str, session_id: str, until: datetime | None, reason: str | None) -> None:
-        """WhatsApp restricted the account until then (nothing: no more): nothing is said meanwhile."""
+    async def paused(self, *, client_id: str, session_id: str, until: datetime, reason: str | None) -> None:
+        """WhatsApp restricted the account until then: nothing is said meanwhile."""
 
         async def pause(tx: Tx) -> None:
             if await self._speakers.pause(tx, session_id=session_id, until=until):
-                state = SessionState.CONNECTED if until is None else SessionState.PAUSED
-                patch = {"state": state.value, "state_reason": reason}
+                patch = {"state": SessionState.PAUSED.value, "state_reason": reason}
                 await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
 
         await self._database.run(pause)
+        self._records.wake()
+
+    async def resumed(self, *, client_id: str, session_id: str, until: datetime) -> None:
+        """The pause until then is over, unless WhatsApp has made it longer."""
+
+        async def resume(tx: Tx) -> None:
+            if await self._speakers.resume(tx, session_id=session_id, until=until):
+                patch = {"state": SessionState.CONNECTED.value, "state_reason": None}
+                await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+
+        await self._database.run(resume)
         self._records.wake()
 
     async def gone(self, *, client_id: str, session_id: str) -> None:

@@ -30,6 +30,7 @@ WHERE id = :id AND client_id = :client_id AND state = :expected AND fence = :fen
 """
 _BIND = """
 UPDATE messages SET session_id = :session_id WHERE state = 'pending' AND client_id = :client_id
+    AND session_id <> :session_id
     AND (session_id = :unbound AND (user_id = :unbound OR user_id = :user_id) OR session_id = CAST(:replaced AS TEXT))
 RETURNING id
 """

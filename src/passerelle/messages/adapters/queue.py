@@ -61,14 +61,19 @@ FROM EACH(:claims AS (id TEXT, fence BIGINT)) AS new
 WHERE messages.id = new.id AND messages.fence = new.fence AND COALESCE(worker_id, '') = :worker_id
     AND state IN ('claimed', 'sending') RETURNING messages.id
 """
+# Whoever made it unknown has counted the attempt already.
 _SETTLE = f"""
 UPDATE messages SET worker_id = NULL, updated_us = :db_now,
     state = CASE WHEN new.state <> 'sent' THEN new.state ELSE COALESCE((
         SELECT CASE MAX(rank) WHEN 3 THEN 'read' WHEN 2 THEN 'delivered' WHEN 1 THEN 'failed' END FROM receipts
         WHERE receipts.session_id = messages.session_id AND receipts.provider_id = new.provider_id), 'sent') END,
-    attempts = attempts + new.attempt, claims = claims - 1 + new.attempt,
+    attempts = attempts + new.attempt - CASE messages.state WHEN 'unknown' THEN 1 ELSE 0 END,
+    claims = claims - 1 + new.attempt,
     provider_id = COALESCE(new.provider_id, messages.provider_id),
-    due_us = COALESCE(new.due_us, messages.due_us), last_error = new.error, log = log || new.entry
+    due_us = COALESCE(new.due_us, messages.due_us), log = log || new.entry,
+    last_error = CASE WHEN new.state <> 'sent' THEN new.error ELSE (
+        SELECT CASE MAX(rank) WHEN 1 THEN MAX(detail) END FROM receipts
+        WHERE receipts.session_id = messages.session_id AND receipts.provider_id = new.provider_id) END
 FROM EACH(:outcomes AS (id TEXT, fence BIGINT, state TEXT, attempt BIGINT, due_us BIGINT, provider_id TEXT,
     error TEXT, entry TEXT)) AS new
 WHERE messages.id = new.id AND messages.fence = new.fence AND messages.state IN ('claimed', 'sending', 'unknown')

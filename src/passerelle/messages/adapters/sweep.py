@@ -7,6 +7,7 @@ from passerelle.db.units import to_us
 from passerelle.messages.adapters.queue import SETTLED
 from passerelle.messages.adapters.rows import log_line, to_settled
 from passerelle.messages.model import UNBOUND, UNKNOWN_BLOCKS, Settled, Status
+from passerelle.messages.ports import CHANNEL
 
 CLAIMS_PER_MESSAGE = 5  # a message that killed five workers before it was even handed over is given to no sixth
 EXPIRED_AT_ONCE = 500
@@ -43,10 +44,10 @@ _BIND_WAITING = """
 UPDATE messages SET session_id = (
     SELECT session_id FROM linked_phones WHERE linked_phones.client_id = messages.client_id
         AND (messages.user_id = :unbound OR linked_phones.user_id = messages.user_id) ORDER BY linked_us LIMIT 1)
-WHERE state = 'pending' AND session_id = :unbound AND EXISTS (
+WHERE state = 'pending' AND session_id NOT IN (SELECT session_id FROM linked_phones) AND EXISTS (
     SELECT 1 FROM linked_phones WHERE linked_phones.client_id = messages.client_id
         AND (messages.user_id = :unbound OR linked_phones.user_id = messages.user_id))
-RETURNING id
+RETURNING session_id
 """
 
 
@@ -84,4 +85,7 @@ class SqlOutboxSweep:
 
     async def bind_waiting(self, tx: Tx) -> int:
         """See `OutboxSweep.bind_waiting`."""
-        return len(await tx.sql(_BIND_WAITING, unbound=UNBOUND))
+        rows = await tx.sql(_BIND_WAITING, unbound=UNBOUND)
+        if rows:
+            await tx.notify(CHANNEL, "")
+        return len(rows)

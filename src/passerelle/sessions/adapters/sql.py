@@ -76,13 +76,23 @@ class SqlSpeakerBook:
                 found[voice] = _voice(row)
         return {voice: found[voice] for voice in set(voices) & found.keys()}
 
-    async def pause(self, tx: Tx, *, session_id: str, until: datetime | None) -> bool:
+    async def pause(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
         """See `SpeakerBook.pause`."""
         rows = await tx.sql(
-            "UPDATE linked_phones SET paused_until_us = CAST(:until_us AS BIGINT) WHERE session_id = :session_id"
-            " AND (paused_until_us IS NULL) = (CAST(:until_us AS BIGINT) IS NOT NULL) RETURNING session_id",
+            "UPDATE linked_phones SET paused_until_us = :until_us WHERE session_id = :session_id"
+            " AND COALESCE(paused_until_us, 0) < :until_us RETURNING session_id",
             session_id=session_id,
-            until_us=None if until is None else to_us(until),
+            until_us=to_us(until),
+        )
+        return bool(rows)
+
+    async def resume(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
+        """See `SpeakerBook.resume`."""
+        rows = await tx.sql(
+            "UPDATE linked_phones SET paused_until_us = NULL WHERE session_id = :session_id"
+            " AND paused_until_us <= :until_us RETURNING session_id",
+            session_id=session_id,
+            until_us=to_us(until),
         )
         return bool(rows)
 
