@@ -56,3 +56,13 @@ def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres_server: Pos
 def database_url(postgres_server: PostgresServer) -> str:
     """A fresh database on a real PostgreSQL."""
     return postgres_server.create_database()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that a test may stop."""
+    server = PostgresServer()
+    try:
+        yield server.start()
+    finally:
+        server.stop()

@@ -334,7 +334,11 @@ class Gateway:
             pytest.fail(f"still running after {limit:g} s\n{self.log[-3000:]}")
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,20 +1,27 @@
 """Messages through a real gateway, on a simulated WhatsApp that outlives it, and what must be true at the end."""
 
+import itertools
+import os
+import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import pytest
 
 from acceptance.gateway import NOTHING, Gateway, Json, somebody
 from acceptance.wire import Wire
 
-from servers import HOST
+from servers import HOST, PostgresServer, wait_for
 
 MESSAGES = "/api/messages"
 ON_ITS_PHONE = frozenset({"sent", "delivered", "read"})
@@ -47,6 +54,12 @@ def through(wire: Wire, env: Mapping[str, str]) -> dict[str, str]:
     return {**env, "DATABASE_URL": urlunsplit(url._replace(netloc=place))}
 
 
+def stop_cleanly(server: PostgresServer) -> None:
+    """Every session is ended, whatever it does; a kill would lose commits, since the server does not wait for them."""
+    os.kill(server.pid, signal.SIGINT)
+    wait_for(lambda: not server.running, "the end of PostgreSQL", 10)
+
+
 def link_somebody(gateway: Gateway) -> str:
     """A user whose phone is linked."""
     user, phone = somebody()
@@ -72,12 +85,61 @@ def say(gateway: Gateway, wished: Json) -> Json:
     return body
 
 
-def say_all(gateway: Gateway, wishes: Sequence[Json]) -> list[Json]:
-    """Many messages, all written down; in one request."""
-    answer = gateway.http.post(f"{MESSAGES}/batch", json={"messages": wishes})
-    assert answer.status_code == 202, answer.text
+def say_all(gateway: Gateway, wishes: Sequence[Json], *, key: str | None = None) -> list[Json]:
+    """Many messages, all written down; in one request, which may be repeated when it has a `key`."""
+    headers = {} if key is None else {"Idempotency-Key": key}
+    answer = gateway.http.post(f"{MESSAGES}/batch", json={"messages": wishes}, headers=headers)
+    assert answer.status_code == 202 or (key is not None and answer.status_code == 200), answer.text
     items: list[Json] = answer.json()["items"]
     return items
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for one message, and what came of it; no status: the connection broke."""
+
+    key: str
+    wished: Json
+    status: int
+    body: Json
+    took_s: float
+
+    @property
+    def text(self) -> str:
+        return str(self.wished["text"])
+
+
+def ask_with_key(gateway: Gateway, key: str, wished: Json) -> Asked:
+    """Ask for one message, whatever the answer."""
+    began = time.monotonic()
+    try:
+        answer = gateway.http.post(MESSAGES, json=wished, headers={"Idempotency-Key": key})
+    except httpx.TransportError:
+        return Asked(key, wished, 0, {}, time.monotonic() - began)
+    return Asked(key, wished, answer.status_code, answer.json(), time.monotonic() - began)
+
+
+@contextmanager
+def asking(gateway: Gateway, user: str, recipients: Sequence[str], *, threads: int = 4) -> Iterator[list[Asked]]:
+    """While it lasts, `threads` people keep asking for messages, each with a key of its own."""
+    asked: list[Asked] = []
+    over = threading.Event()
+
+    def ask(person: int) -> None:
+        for number in itertools.count():
+            if over.wait(0.05):
+                return
+            name, to = f"{person}.{number}", recipients[number % len(recipients)]
+            asked.append(ask_with_key(gateway, name, wish(user, to, name)))
+
+    with ThreadPoolExecutor(threads) as pool:
+        people = [pool.submit(ask, person) for person in range(threads)]
+        try:
+            yield asked
+        finally:
+            over.set()
+        for person in people:
+            person.result()
 
 
 def message(gateway: Gateway, message_id: str) -> Json:
@@ -103,12 +165,12 @@ def until_message(gateway: Gateway, message_id: str, *wanted: str, limit: float 
     return found
 
 
-def outbox(gateway: Gateway) -> list[Json]:
-    """Every message of the gateway, oldest first."""
+def outbox(gateway: Gateway, **query: str) -> list[Json]:
+    """Every message of the gateway that `query` asks for, oldest first."""
     found: list[Json] = []
     cursor: str | None = ""
     while cursor is not None:
-        answer = gateway.http.get(MESSAGES, params={"limit": 1000, "cursor": cursor})
+        answer = gateway.http.get(MESSAGES, params={"limit": 1000, "cursor": cursor, **query})
         assert answer.status_code == 200, answer.text
         found += answer.json()["items"]
         cursor = answer.json()["next_cursor"]
@@ -129,6 +191,23 @@ def until_all(
             states = Counter(one["status"] for one in found)
             pytest.fail(f"not within {limit:g} s: {states}, for instance {waiting[:2]}\n{gateway.log[-3000:]}")
         time.sleep(0.1)
+
+
+def until_those(
+    gateway: Gateway, ids: Sequence[str], settled: Callable[[Json], bool], *, limit: float = 10.0
+) -> list[Json]:
+    """These messages with their whole history, once all are as wanted."""
+    until = time.monotonic() + limit
+    found: dict[str, Json] = {}
+    while len(found) < len(ids):
+        for id_ in ids:
+            if id_ not in found and settled(one := message(gateway, id_)):
+                found[id_] = one
+        time.sleep(0.02)
+        if len(found) < len(ids) and time.monotonic() > until:
+            waiting = [message(gateway, id_) for id_ in ids if id_ not in found]
+            pytest.fail(f"not within {limit:g} s: {len(waiting)}, for instance {waiting[:2]}\n{gateway.log[-3000:]}")
+    return [found[id_] for id_ in ids]
 
 
 def has_ended(found: Json) -> bool:

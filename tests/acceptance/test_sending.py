@@ -11,6 +11,7 @@ import pytest
 
 from acceptance.gateway import STOP_LIMIT_S, Gateway, somebody, with_workers
 from acceptance.sending import (
+    AFTER_UNKNOWN_S,
     arrivals,
     expect_each_once,
     expect_in_order,
@@ -21,10 +22,12 @@ from acceptance.sending import (
     say,
     say_all,
     speaking_in,
+    stop_cleanly,
     texts_on,
     through,
     until_all,
     until_message,
+    until_those,
     wish,
     worker,
     world_beside,
@@ -89,6 +92,21 @@ def test_a_graceful_stop_in_the_middle_of_many_messages_loses_and_doubles_none(d
         gateway.start()
         expect_each_once(until_all(gateway, is_on_its_phone, count=500), arrivals(world, recipients))
         expect_in_order(world, {to: [f"{lap} for {to}" for lap in range(10)] for to in recipients})
+
+
+@pytest.mark.mission("Z2")
+def test_one_of_two_workers_stops_under_load_and_the_other_goes_on(data_dir: Path, database_url: str) -> None:
+    with with_workers(data_dir, 2, env={"DATABASE_URL": database_url}) as (api, stopping, _):
+        user, recipients = link_somebody(api), phones(20)
+        spoken = {to: [f"{lap} for {to}" for lap in range(25)] for to in recipients}
+        said = [wish(user, to, f"{lap} for {to}") for lap in range(25) for to in recipients]
+        say_all(api, said)
+        texts_on(api, recipients[0], count=2, wait=5)  # they are in the middle of it
+        stopping.terminate()
+        found = until_all(api, is_on_its_phone, count=500)
+        assert not [one for one in found if one["attempts"] != 1]
+        expect_each_once(found, arrivals(api, recipients))
+        expect_in_order(api, spoken)
 
 
 @pytest.mark.long
@@ -158,3 +176,34 @@ def test_a_worker_that_stops_while_it_writes_a_result_writes_it_though_the_conne
                 wire.sever()
                 assert stopping.exit_code(STOP_LIMIT_S) == 0
             expect_each_once([message(api, said["id"])], arrivals(world, recipients))
+
+
+@pytest.mark.long
+@pytest.mark.mission("Z2")
+@pytest.mark.parametrize("how", ["black-holed", "stopped"])
+def test_a_worker_that_stops_while_the_database_is_away_ends_in_time_and_leaves_the_truth(
+    how: str, data_dir: Path, own_postgres: PostgresServer
+) -> None:
+    with world_beside(data_dir) as world, Wire(own_postgres.port) as wire:
+        env = speaking_in(world, through(wire, {"DATABASE_URL": own_postgres.create_database()}))
+        with Gateway(data_dir, "serve", "--no-worker", env=env) as api, worker(data_dir, env) as stopping:
+            user, recipients = link_somebody(api), phones(20)
+            world.signal(signal.SIGSTOP)
+            said = say_all(api, [wish(user, to, f"{lap} for {to}") for lap in range(2) for to in recipients])
+            until_message(api, said[0]["id"], "sending")
+            if how == "stopped":
+                stop_cleanly(own_postgres)
+            else:
+                wire.hold()
+            world.signal(signal.SIGCONT)
+            for to in recipients:
+                assert len(texts_on(world, to, count=1, wait=5)) == 1
+            stopping.terminate()
+            wire.sever()
+            if how == "stopped":
+                own_postgres.start()
+            api.until_ready()
+            stopping.start()
+            until_those(api, [one["id"] for one in said[:20]], is_on_its_phone, limit=40)
+            world.advance(AFTER_UNKNOWN_S)
+            expect_each_once(until_all(api, is_on_its_phone, count=40), arrivals(world, recipients))

@@ -119,3 +119,27 @@ async def test_a_table_that_cannot_be_filled_is_reported_at_the_start(tmp_path: 
         async with gateway(tmp_path, working=False) as app:
             assert "LEADS_COLUMN" in {finding.id for finding in app.findings}
     assert "LEADS_COLUMN" in {line.get("finding") for line in lines}
+
+
+@pytest.mark.mission("C5")
+async def test_the_page_answers_and_the_message_arrives_while_its_outcome_cannot_be_written(
+    app: App, api: httpx.AsyncClient
+) -> None:
+    await link(app, api)
+    await api.post("/api/contractors", json={"name": "Marc", "phone": CONTRACTOR, "capacity": 5})
+    lead: dict[str, str] = (await api.post("/api/leads", json=WISH)).json()
+    await api.post("/sandbox/faults", json={"kind": "hang"})
+    form = {"token": lead["confirm_url"].partition("token=")[2]}
+    assert (await api.post("/api/confirm", data=form)).status_code == 200
+    await app.database.run(lambda tx: tx.sql("ALTER TABLE leads RENAME COLUMN notification_attempts TO attempts_made"))
+    (message,) = (await api.get("/api/messages")).json()["items"]
+    await api.post("/sandbox/clock/advance", json={"seconds": 21})  # the try that hangs is over: unknown
+    for _ in range(200):
+        message = (await api.get(f"/api/messages/{message['id']}")).json()
+        if message["status"] == "unknown":
+            break
+        await asyncio.sleep(0.05)
+    assert message["status"] == "unknown"
+    await api.post("/sandbox/clock/advance", json={"seconds": 76})
+    arrived = await api.get(f"/sandbox/phones/{CONTRACTOR[1:]}/messages", params={"count": 1, "wait": 10})
+    assert arrived.json()["count"] == 1
