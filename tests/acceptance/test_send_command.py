@@ -119,3 +119,15 @@ def test_a_user_without_a_phone_is_told(embedded: Gateway, tmp_path: Path) -> No
     done = command_line("send", "nobody_here", "+33639980002", "Hello", cwd=tmp_path, env=env)
     assert done.returncode == 1
     assert "No phone was ever linked for this user" in done.stderr
+
+
+@pytest.mark.mission("Z2")
+def test_a_corrected_file_repeats_nothing_that_was_written_down(desk: Desk) -> None:
+    people = [somebody()[1] for _ in range(501)]
+    lines = ["to,text", *(f"{phone},Hello" for phone in people)]
+    code, _, told = desk.send("--csv", desk.csv(*lines[:-1], "nobody,Hello"))
+    assert code == 1
+    assert "line 502" in told
+    code, _, _ = desk.send("--csv", desk.csv(*lines))
+    assert code == 0
+    assert [desk.arrived(phone) for phone in (people[0], people[499], people[500])] == [["Hello"]] * 3

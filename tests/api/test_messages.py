@@ -523,7 +523,7 @@ async def test_a_pending_message_is_cancelled_once_and_for_all(api: httpx.AsyncC
     ("state", "cancel", "retry"),
     [
         ("pending", 200, 200),
-        ("claimed", 200, 409),
+        ("claimed", 200, 200),
         ("sending", 409, 409),
         ("sent", 409, 409),
         ("delivered", 409, 409),

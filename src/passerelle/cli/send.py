@@ -21,7 +21,7 @@ from passerelle.errors import Misconfigured
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
 
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 0.05
 FOLLOW_LIMIT_S = 30.0
 IN_ONE_REQUEST = 500
 FIRST_LINE = 2  # the first one names the columns
@@ -38,7 +38,7 @@ def send_one(
         try:
             message = client.send(_wish(user, to, text, at))
             if at is None:
-                message = _followed(client, message)
+                message = _followed(client, message, until=time.monotonic() + FOLLOW_LIMIT_S)
         except ApiProblem as problem:
             return _refused(problem)
     print(json.dumps(message) if as_json else _line(message))  # noqa: T201 -- the command line speaks
@@ -46,11 +46,11 @@ def send_one(
 
 
 def send_file(settings: Settings, redactor: Redactor, user: str, path: Path, *, at: str | None, as_json: bool) -> int:
-    """Send every line of a CSV file, following them all; the exit code. The same file twice is sent once a day."""
+    """Send every line of a CSV file, following them all; the exit code. What was sent before is not repeated."""
     wishes = list(_read(path, user, at))
     with gateway(settings, redactor) as client:
         try:
-            messages = _send_all(client, wishes, _digest(path, user))
+            messages = _send_all(client, wishes)
         except ApiProblem as problem:
             return _refused(problem)
         for message in messages if as_json else ():
@@ -61,7 +61,7 @@ def send_file(settings: Settings, redactor: Redactor, user: str, path: Path, *, 
     return 1 if counts["failed"] or counts["unknown"] else 0
 
 
-def _send_all(client: Client, wishes: list[Json], digest: str) -> list[Json]:
+def _send_all(client: Client, wishes: list[Json]) -> list[Json]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     messages: list[Json] = []
@@ -70,24 +70,29 @@ def _send_all(client: Client, wishes: list[Json], digest: str) -> list[Json]:
         for start in range(0, len(wishes), IN_ONE_REQUEST):
             part = wishes[start : start + IN_ONE_REQUEST]
             try:
-                messages += client.send_all(part, key=f"csv:{digest}:{start}")
+                messages += client.send_all(part, key=f"csv:{_digest(part)}")
             except ApiProblem as problem:
-                problem.members["line"] = start + int(problem.members.get("index", 0)) + FIRST_LINE
+                if "index" in problem.members:
+                    problem.members["line"] = start + int(problem.members["index"]) + FIRST_LINE
                 raise
             progress.advance(written, len(part))
         sent = progress.add_task("sent", total=len(wishes))
         now = [message for message in messages if message["send_at"] is None]
+        until = time.monotonic() + FOLLOW_LIMIT_S
         for done, message in enumerate(now):
-            message.update(_followed(client, message))
+            before = message["status"]
+            message.update(_followed(client, message, until=until))
+            if message["status"] != before:  # as long as it goes on it is worth waiting
+                until = time.monotonic() + FOLLOW_LIMIT_S
             progress.update(sent, completed=done + 1)
     return messages
 
 
-def _followed(client: Client, message: Json) -> Json:
+def _followed(client: Client, message: Json, *, until: float) -> Json:
     """The message once WhatsApp took it or it is given up; as it stands when its phone keeps us waiting."""
-    until = time.monotonic() + FOLLOW_LIMIT_S
+    message = client.message(message["id"])
     while message["status"] in UNDER_WAY and time.monotonic() < until and not _waits(message):
-        time.sleep(LOOK_EVERY_S if message["attempts"] else LOOK_EVERY_S / 4)
+        time.sleep(LOOK_EVERY_S)
         message = client.message(message["id"])
     return message
 
@@ -123,8 +128,9 @@ def _time(at: str) -> str:
         raise Misconfigured(f"{at} is not a time; write it as 2026-12-24T18:00:00+01:00.") from None
 
 
-def _digest(path: Path, user: str) -> str:
-    return hashlib.sha256(path.read_bytes() + user.encode()).hexdigest()[:32]
+def _digest(part: list[Json]) -> str:
+    """What these wishes ask for: the same part of a file again is the same request, however the rest was corrected."""
+    return hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32]
 
 
 def _line(message: Json) -> str:

@@ -21,7 +21,7 @@ class ApiProblem(Exception):
 
     def __init__(self, status: int, members: Json) -> None:
         self.status = status
-        self.members = members
+        self.members = dict(members)
         self.code = str(members.get("code", "error"))
         self.hint = str(members.get("hint", ""))
         super().__init__(str(members.get("detail", f"HTTP {status}")))

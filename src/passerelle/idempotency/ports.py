@@ -20,5 +20,5 @@ class KeyBook(Protocol):
         ...
 
     async def forget(self, tx: Tx, *, now: datetime) -> int:
-        """Drop those that have expired; how many."""
+        """Drop those that have expired, at most 5,000; how many."""
         ...

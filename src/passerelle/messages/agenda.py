@@ -9,7 +9,7 @@ from passerelle.messages.model import Message
 from passerelle.messages.policy import Hold, Why
 from passerelle.messages.ports import Claim, Speaker
 
-SLOTS = 1000
+SLOTS = 4000  # sixteen sessions whose provider hangs must not hold up a seventeenth
 SLOTS_PER_SESSION = 250
 CLAIMED_AT_LEAST = 50
 LONGEST_HOLD = timedelta(seconds=30)
@@ -65,7 +65,8 @@ class Agenda:
         for message in messages:
             found[message.session_id] += 1
         for claim in claims:
-            self._in_hand[claim.session_id] += found[claim.session_id]
+            if found[claim.session_id]:
+                self._in_hand[claim.session_id] += found[claim.session_id]
             if found[claim.session_id] >= claim.limit:
                 self._due[claim.session_id] = self._clock.now()
             elif claim.session_id in self._later:
@@ -80,6 +81,7 @@ class Agenda:
     def go_on(self, session_id: str) -> None:
         """What became of a message of this session is written down: the next of its lane may be due."""
         self._due[session_id] = self._clock.now()
+        self._heard.add(session_id)
 
     def later(self, session_id: str, due_at: datetime) -> None:
         """A message of this session waits until then."""
@@ -108,7 +110,7 @@ class Agenda:
         """When there will be something to claim, as far as that is known; not before a slot is free."""
         if self._free() <= 0:
             return None
-        times = [max(due, self._silent_until(one) or due) for one, due in self._due.items() if self._room(one) > 0]
+        times = [max(due, self._silent_until(one) or due) for one, due in self._due.items() if self._can(one)]
         return min(times, default=None)
 
     def _free(self) -> int:
@@ -118,7 +120,10 @@ class Agenda:
 
     def _may_speak(self, session_id: str, now: datetime) -> bool:
         silent_until = self._silent_until(session_id)
-        return session_id in self.speakers and (silent_until or now) <= now and self._room(session_id) > 0
+        return self._can(session_id) and (silent_until or now) <= now
+
+    def _can(self, session_id: str) -> bool:
+        return session_id in self.speakers and self._room(session_id) > 0
 
     def _silent_until(self, session_id: str) -> datetime | None:
         """Until when this session must say nothing, which may have passed."""

@@ -64,7 +64,7 @@ class MessageWish(BaseModel):
     type: MessageType
     text: str | None = Field(default=None, max_length=TEXT_LIMIT)
     media_id: str | None = Field(default=None, max_length=200)
-    media_url: str | None = Field(default=None, max_length=2000)
+    media_url: str | None = Field(default=None, max_length=2000, pattern=r"^https?://\S+$")
     caption: str | None = Field(default=None, max_length=TEXT_LIMIT)
     template: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
     send_at: AwareDatetime | None = None
@@ -188,18 +188,20 @@ async def _enqueued(
     """The messages, and whether an earlier request with this key had written them."""
     key = checked(request.headers.get("idempotency-key"))
     mark = "" if key is None else fingerprint(body.model_dump(mode="json"))
-    answer = await messages.enqueue(who, _drafts(wishes), key=key, fingerprint=mark)
+    answer = await messages.enqueue(
+        who, _drafts(wishes, of_batch=isinstance(body, BatchWish)), key=key, fingerprint=mark
+    )
     return answer.messages, answer.repeated
 
 
-def _drafts(wishes: list[MessageWish]) -> list[Draft]:
-    """The wishes as drafts; the error of one among many tells its place (`index`, from 0)."""
+def _drafts(wishes: list[MessageWish], *, of_batch: bool) -> list[Draft]:
+    """The wishes as drafts; the error of one in a batch tells its place (`index`, from 0)."""
     drafts = list[Draft]()
     for index, wish in enumerate(wishes):
         try:
             drafts.append(wish.as_draft())
         except PasserelleError as error:
-            if len(wishes) > 1:
+            if of_batch:
                 error.members["index"] = index
             raise
     return drafts

@@ -194,7 +194,7 @@ class Intake:
         return Message(
             id=message_id,
             client_id=wish.client_id,
-            user_id=draft.user_id or "" if speaker is None else speaker.user_id,
+            user_id=_user_of(draft, speaker),
             session_id=UNBOUND if speaker is None else speaker.session_id,
             to=draft.to,
             content=draft.content,
@@ -216,6 +216,13 @@ async def wake(tx: Tx, session_ids: set[str]) -> None:
     """The commit tells every process what to look at."""
     if session_ids:
         await tx.notify(CHANNEL, ",".join(session_ids) if len(session_ids) <= NOTICE_LIMIT else "")
+
+
+def _user_of(draft: Draft, speaker: Voice | None) -> str:
+    """Whose phone says it, now and when that one is gone; nobody's in particular where the draft names nobody."""
+    if draft.session_id and speaker is not None:
+        return speaker.user_id
+    return draft.user_id or ""
 
 
 def _voices(wish: Wish) -> list[Voice]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -64,7 +65,7 @@ class Ledger:
     async def _write(self, batch: Sequence[Verdict]) -> bool:
         """Whether it is done; a batch that breaks for a reason nobody thought of is written one by one."""
         try:
-            self._tell(batch, await self._database.run(lambda tx: self._settle(tx, batch)))
+            self._tell(batch, await self._database.run(partial(self._settle, batch=batch)))
         except Unavailable:
             return False
         except Exception:
@@ -77,18 +78,19 @@ class Ledger:
         settled = await self._queue.settle(tx, [verdict.outcome for verdict in batch])
         return await self._settlements.record(tx, settled) if tell else settled
 
-    async def _write_alone(self, verdict: Verdict, *, tell: bool = True) -> None:
+    async def _write_alone(self, verdict: Verdict) -> None:
         """Told to its listener if that can be, not told if it is the listener that breaks: the message comes first."""
+        tell = True
         while True:
             try:
-                settled = await self._database.run(lambda tx: self._settle(tx, [verdict], tell=tell))
+                settled = await self._database.run(partial(self._settle, batch=[verdict], tell=tell))
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
             except Exception:
                 log.exception("❌ A result could not be written", message=verdict.outcome.id, told=tell)
-                if tell:
-                    await self._write_alone(verdict, tell=False)
-                return
+                if not tell:
+                    return
+                tell = False
             else:
                 self._tell([verdict], settled if tell else [])
                 return

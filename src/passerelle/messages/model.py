@@ -48,6 +48,17 @@ class MessageBeyondRecall(Conflict):
     hint = Text("Only a pending message can be cancelled.", "Seul un message en attente peut être annulé.")
 
 
+class MessageOfLead(Conflict):
+    """It tells a contractor of a lead; the lead decides."""
+
+    code = "message_of_lead"
+    text = Text("This message belongs to a lead.", "Ce message appartient à une demande.")
+    hint = Text(
+        "Close the lead, or take it away from its contractor: PATCH /api/leads/{id}.",
+        "Clôturez la demande, ou retirez-la à son artisan : PATCH /api/leads/{id}.",
+    )
+
+
 class NothingToRetry(Conflict):
     """It was sent, or is just being sent, or its client gave it up."""
 
@@ -162,6 +173,8 @@ class Message:
         Raises:
             NothingToRetry: it was sent, is being sent, or was cancelled.
         """
+        if self.status is Status.CLAIMED:  # it is being tried already
+            return self
         if self.status not in {Status.PENDING, Status.FAILED, Status.UNKNOWN}:
             raise NothingToRetry
         return replace(

@@ -22,6 +22,7 @@ from passerelle.sessions.service import Sessions
 LOOK_EVERY_S = 1.0  # the net under notices that got lost (DESIGN §3)
 RETRY_S = 0.5
 STOP_GRACE_S = 5.0
+BEHIND_LIMIT = 5_000  # results that could not be written yet: they settle before anything new is claimed
 log = structlog.get_logger()
 
 
@@ -87,6 +88,8 @@ class Pump:
         """Claim once; whether there was anything."""
         if self._in_doubt:
             await self._resolve_doubt()
+        if self._ledger.behind > BEHIND_LIMIT:
+            await self._ledger.emptied()
         if self._agenda.stale or self._since_look() >= LOOK_EVERY_S:
             await self._look()
         wishes = self._agenda.wishes()
@@ -157,8 +160,10 @@ class Pump:
                 self._agenda.later(one.session_id, one.due_at)
         for verdict in batch:
             self._agenda.go_on(verdict.session_id)
-            if verdict.hold is not None and verdict.hold.why is not Why.AWAY:
-                self._aside(self._tell_sessions(verdict.hold))
+        holds = {(one.hold.session_id, one.hold.why): one.hold for one in batch if one.hold is not None}
+        for hold in holds.values():  # many messages meet the same misfortune at once
+            if hold.why is not Why.AWAY:
+                self._aside(self._tell_sessions(hold))
         self._wake.set()
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -180,6 +185,9 @@ class Pump:
                         await self._sessions.paused(**where, until=hold.until, reason=hold.reason)
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("❌ What WhatsApp did to a session could not be written", session=hold.session_id)
+                return
             else:
                 self._agenda.stale = True
                 self._wake.set()

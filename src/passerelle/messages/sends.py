@@ -60,9 +60,7 @@ class Sends:
             else:
                 plain.append(message)
         if plain:
-            marked = await self._mark_together(plain)
-            for message, ours in zip(plain, marked, strict=True):
-                self._go(message, ours, devices(message.session_id))
+            await self._mark_and_go(plain, devices)
 
     async def stop(self, *, grace_s: float) -> None:
         """Wait for what is in the air; what has no answer by then is unknown."""
@@ -71,6 +69,20 @@ class Sends:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _mark_and_go(self, messages: list[Message], devices: Callable[[str], str]) -> None:
+        try:
+            marked = await self._mark_together(messages)
+        except Exception:
+            for message in messages:
+                self._unmarked(message)
+            raise
+        for message, ours in zip(messages, marked, strict=True):
+            self._go(message, ours, devices(message.session_id))
+
+    def _unmarked(self, message: Message) -> None:
+        """The mark broke for a reason nobody thought of: nothing was handed over, and the claim is given back."""
+        self._done(message, policy.not_now(message, self._tools.clock.now()))
 
     def _go(self, message: Message, ours: bool, device: str) -> None:  # noqa: FBT001 -- a row's answer
         if ours:
@@ -96,7 +108,12 @@ class Sends:
         except Exception as fault:
             self._done(message, policy.unprepared(message, fault, clock.now()))
             return
-        if not await self._mark(message):
+        try:
+            marked = await self._mark(message)
+        except Exception:
+            self._unmarked(message)
+            raise
+        if not marked:
             self._done(message, None)
             return
         task = asyncio.current_task()

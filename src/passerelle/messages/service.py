@@ -15,6 +15,7 @@ from passerelle.messages.model import (
     Event,
     Message,
     MessageBeyondRecall,
+    MessageOfLead,
     Settled,
     Status,
     UnknownMessage,
@@ -76,9 +77,10 @@ class Messages:
         Raises:
             UnknownMessage: none of this client's has that id.
             MessageBeyondRecall: it is on its way, or has ended.
+            MessageOfLead: the lead that it belongs to decides.
         """
         return await self._database.run(
-            partial(self._change, caller=caller, message_id=message_id, step=Message.cancelled, event="cancelled")
+            partial(self._change, caller=caller, message_id=message_id, step=_cancelled, event="cancelled")
         )
 
     async def retry(self, caller: Caller, message_id: str) -> Message:
@@ -141,3 +143,9 @@ class Messages:
 
         self._settlements.announce(await self._database.run(keep))
         return [None] * len(batches)
+
+
+def _cancelled(message: Message) -> Message:
+    if message.reference is not None:
+        raise MessageOfLead
+    return message.cancelled()

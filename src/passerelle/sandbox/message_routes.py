@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, status
@@ -31,8 +31,15 @@ class Page(BaseModel):
     def search(self, recipient: str) -> Search:
         """What is looked for, among the messages for `recipient`."""
         sender = None if self.sender is None else e164(self.sender)
-        since = None if self.since is None else self.since.astimezone(UTC)
+        since = None if self.since is None else _in_utc(self.since)
         return Search(recipient=recipient, text=self.text, sender=sender, since=since)
+
+
+def _in_utc(when: datetime) -> datetime:
+    """The time in UTC; at either end of the calendar, where there is none, as it stands."""
+    with suppress(OverflowError):
+        return when.astimezone(UTC)
+    return when.replace(tzinfo=UTC)
 
 
 def add_messages(router: APIRouter, world: World) -> None:

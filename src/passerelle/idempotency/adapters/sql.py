@@ -17,6 +17,10 @@ ON CONFLICT (client_id, verb, key) DO UPDATE SET fingerprint = excluded.fingerpr
     expires_us = excluded.expires_us WHERE idempotency_keys.expires_us <= :now_us
 RETURNING client_id, verb, key
 """
+_FORGET = """
+DELETE FROM idempotency_keys WHERE (client_id, verb, key) IN (
+    SELECT client_id, verb, key FROM idempotency_keys WHERE expires_us <= :now_us LIMIT 5000) RETURNING key
+"""
 _USED = """
 SELECT used.* FROM idempotency_keys AS used
 JOIN EACH(:keys AS (client_id TEXT, verb TEXT, key TEXT)) AS wanted
@@ -46,9 +50,7 @@ class SqlKeyBook:
 
     async def forget(self, tx: Tx, *, now: datetime) -> int:
         """See `KeyBook.forget`."""
-        return len(
-            await tx.sql("DELETE FROM idempotency_keys WHERE expires_us <= :now_us RETURNING key", now_us=to_us(now))
-        )
+        return len(await tx.sql(_FORGET, now_us=to_us(now)))
 
 
 def _name(key: Key) -> tuple[str, str, str]:

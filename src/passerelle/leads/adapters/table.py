@@ -101,6 +101,8 @@ class LeadsTable:
     key: Column
     columns: tuple[Column, ...]
     findings: tuple[Finding, ...]
+    identified: bool = True
+    """Whether `key` names one row; where it does not, no row is looked for, and none is touched."""
 
     @property
     def key_as_text(self) -> str:
@@ -118,6 +120,8 @@ class LeadsTable:
 
     def can_hold(self, lead_id: str) -> bool:
         """Whether a row can have that id."""
+        if not self.identified:
+            return False
         if self.key.kind is Kind.NUMBER:
             return _fits(lead_id, _BITS.get(self.key.type, 63))
         if self.key.kind is Kind.UUID and self.key.dialect == "postgresql":
@@ -141,7 +145,7 @@ async def examine_leads_table(tx: Tx) -> LeadsTable:
         unfit.append(_finding("id", "it has no primary key of one column, and no column id"))
     elif not _can_make(key):
         unfit.append(_cannot(key, "new ids can neither be made by the table nor by the gateway"))
-    return LeadsTable(key=key or columns[0], columns=columns, findings=tuple(unfit))
+    return LeadsTable(key=key or columns[0], columns=columns, findings=tuple(unfit), identified=key is not None)
 
 
 def _column(row: Row, dialect: str) -> Column:

@@ -11,6 +11,7 @@ from passerelle.whatsapp.model import ReceiptKind
 
 RANKS = {ReceiptKind.FAILED: 1, ReceiptKind.DELIVERED: 2, ReceiptKind.READ: 3}
 _KINDS = {rank: kind for kind, rank in RANKS.items()}
+BOUND_AT_ONCE = 5_000  # within the 3 s that a statement may take; the sweep goes on with the rest
 _INSERT = """
 INSERT INTO messages (id, client_id, user_id, session_id, recipient, content, state, created_us, order_us, due_us,
     expires_us, updated_us, send_us, max_attempts, retry_delay_us, resend_unknown, every_failure, reference, request_id)
@@ -19,9 +20,7 @@ VALUES (:id, :client_id, :user_id, :session_id, :recipient, :content, 'pending',
     :request_id)
 """
 _PAGE = """
-SELECT * FROM messages WHERE client_id = :client_id AND (:before = '' OR id < :before)
-    AND (:any_state = 1 OR state = ANY(:states)) AND (:to = '' OR recipient = :to)
-ORDER BY id DESC LIMIT :at_most
+SELECT * FROM messages WHERE client_id = :client_id {wanted} ORDER BY id DESC LIMIT :at_most
 """
 _CHANGE = """
 UPDATE messages SET state = :state, due_us = :due_us, expires_us = :expires_us, max_attempts = :max_attempts,
@@ -29,9 +28,10 @@ UPDATE messages SET state = :state, due_us = :due_us, expires_us = :expires_us, 
 WHERE id = :id AND client_id = :client_id AND state = :expected AND fence = :fence RETURNING id
 """
 _BIND = """
-UPDATE messages SET session_id = :session_id WHERE state = 'pending' AND client_id = :client_id
-    AND session_id <> :session_id
-    AND (session_id = :unbound AND (user_id = :unbound OR user_id = :user_id) OR session_id = CAST(:replaced AS TEXT))
+UPDATE messages SET session_id = :session_id WHERE state = 'pending' AND id IN (
+    SELECT id FROM messages WHERE state = 'pending' AND client_id = :client_id AND session_id <> :session_id
+        AND session_id IN (:unbound, CAST(:replaced AS TEXT))
+        AND (session_id <> :unbound OR user_id = :unbound OR user_id = :user_id) LIMIT :at_most)
 RETURNING id
 """
 
@@ -67,15 +67,15 @@ class SqlOutbox:
         self, tx: Tx, *, client_id: str, status: Status | None, to: str | None, before: str, limit: int
     ) -> list[Message]:
         """See `Outbox.page`."""
-        rows = await tx.sql(
-            _PAGE,
-            client_id=client_id,
-            before=before,
-            any_state=1 if status is None else 0,
-            states=[Status.PENDING, Status.CLAIMED] if status is Status.PENDING else [status or ""],
-            to=to or "",
-            at_most=limit,
-        )
+        wanted, values = "", {"client_id": client_id, "at_most": limit}
+        for given, condition, value in (
+            (before, "id < :before", {"before": before}),
+            (to, "recipient = :to", {"to": to}),
+            (status, "state = ANY(:states)", {"states": _stored(status)}),
+        ):
+            if given:
+                wanted, values = f"{wanted} AND {condition}", values | value
+        rows = await tx.sql(_PAGE.format(wanted=wanted), **values)
         return await _with_history(tx, rows)
 
     async def change(self, tx: Tx, message: Message, *, expected: Status) -> bool:
@@ -97,9 +97,20 @@ class SqlOutbox:
     async def bind(self, tx: Tx, *, client_id: str, user_id: str, session_id: str, replaced: str | None) -> int:
         """See `Outbox.bind`."""
         rows = await tx.sql(
-            _BIND, client_id=client_id, user_id=user_id, session_id=session_id, replaced=replaced, unbound=UNBOUND
+            _BIND,
+            client_id=client_id,
+            user_id=user_id,
+            session_id=session_id,
+            replaced=replaced,
+            unbound=UNBOUND,
+            at_most=BOUND_AT_ONCE,
         )
         return len(rows)
+
+
+def _stored(status: Status | None) -> list[Status | None]:
+    """What is kept as this; what is claimed is shown as pending."""
+    return [Status.PENDING, Status.CLAIMED] if status is Status.PENDING else [status]
 
 
 async def _with_history(tx: Tx, rows: list[Row]) -> list[Message]:

@@ -24,7 +24,8 @@ FROM linked_phones
 """
 _RESEND = f"""
 UPDATE messages SET state = 'pending', updated_us = :db_now
-WHERE state = 'unknown' AND due_us <= {NOW} AND resend_unknown = 1 AND attempts < max_attempts
+WHERE state = 'unknown' AND due_us <= {NOW} AND due_us > {NOW} - 86400000000 AND resend_unknown = 1
+    AND attempts < max_attempts
 """  # noqa: S608 -- our own statements, here and below
 # A sub-query that gives a value, not EXISTS: PostgreSQL would make a join of that and look at every message.
 _READY = f"""
@@ -70,7 +71,9 @@ UPDATE messages SET worker_id = NULL, updated_us = :db_now,
     attempts = attempts + new.attempt - CASE messages.state WHEN 'unknown' THEN 1 ELSE 0 END,
     claims = claims - 1 + new.attempt,
     provider_id = COALESCE(new.provider_id, messages.provider_id),
-    due_us = COALESCE(new.due_us, messages.due_us), log = log || new.entry,
+    due_us = COALESCE(new.due_us, messages.due_us),
+    log = log || CASE WHEN new.state = 'pending' AND new.attempt = 0
+        AND COALESCE(messages.last_error, '') = COALESCE(new.error, '') THEN '' ELSE new.entry END,
     last_error = CASE WHEN new.state <> 'sent' THEN new.error ELSE (
         SELECT CASE MAX(rank) WHEN 1 THEN MAX(detail) END FROM receipts
         WHERE receipts.session_id = messages.session_id AND receipts.provider_id = new.provider_id) END

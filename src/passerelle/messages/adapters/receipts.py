@@ -1,7 +1,7 @@
 """Receipts in SQL."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from passerelle.db import Tx
 from passerelle.db.units import to_us
@@ -13,6 +13,7 @@ from passerelle.messages.model import Settled
 from passerelle.whatsapp.model import Receipt
 
 SEEN_BEFORE_US = 120_000_000  # a receipt may be earlier than the knowledge that the answer to its message got lost
+INFERRED_WITHIN = timedelta(hours=24)  # later, a receipt in that lane is more likely somebody's own message
 _ADD = """
 INSERT INTO receipts (session_id, provider_id, rank, recipient, detail, at_us, seen_us)
 SELECT new.session_id, new.provider_id, new.rank, new.recipient, new.detail, new.at_us, :db_now
@@ -28,9 +29,12 @@ GROUP BY receipts.session_id, receipts.provider_id
 # Where `failed` has been told, only what proves the opposite counts more.
 _STATE = "CASE new.rank WHEN 3 THEN 'read' WHEN 2 THEN 'delivered' ELSE 'failed' END"
 _RANK = "CASE messages.state WHEN 'read' THEN 3 WHEN 'delivered' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END"
+_AGAIN = "new.rank = 1 AND every_failure = 1 AND attempts < max_attempts"  # MISSION C4: every failure counts
 _MOVE = f"""
-UPDATE messages SET state = {_STATE}, updated_us = :db_now,
-    last_error = CASE new.rank WHEN 1 THEN new.detail END
+UPDATE messages SET updated_us = :db_now, last_error = CASE new.rank WHEN 1 THEN new.detail END,
+    state = CASE WHEN {_AGAIN} THEN 'pending' ELSE {_STATE} END,
+    due_us = CASE WHEN {_AGAIN} THEN :now_us + retry_delay_us ELSE due_us END,
+    provider_id = CASE WHEN {_AGAIN} THEN NULL ELSE messages.provider_id END
 FROM ({_TOLD}) AS new
 WHERE messages.session_id = new.session_id AND messages.provider_id = new.provider_id
     AND new.rank > {_RANK} AND messages.state IN ('sent', 'delivered', 'read', 'failed', 'unknown')
@@ -69,17 +73,19 @@ class SqlReceiptBook:
         await tx.sql(_ADD, receipts=rows)
         infer = _INFER.format(which=_IN_THESE_LANES)
         await tx.sql(infer, receipts=rows, inferred=_inferred(now))
-        return await _move(tx, rows)
+        return await _move(tx, rows, now)
 
     async def join_leftovers(self, tx: Tx, *, now: datetime) -> list[Settled]:
         """See `ReceiptBook.join_leftovers`."""
-        return await _move(tx, await tx.sql(_INFER.format(which="TRUE"), inferred=_inferred(now)))
+        which = "messages.due_us > :since_us"
+        rows = await tx.sql(_INFER.format(which=which), inferred=_inferred(now), since_us=to_us(now - INFERRED_WITHIN))
+        return await _move(tx, rows, now)
 
 
-async def _move(tx: Tx, rows: Sequence[Mapping[str, object]]) -> list[Settled]:
+async def _move(tx: Tx, rows: Sequence[Mapping[str, object]], now: datetime) -> list[Settled]:
     if not rows:
         return []
-    return [to_settled(row) for row in await tx.sql(_MOVE, receipts=rows)]
+    return [to_settled(row) for row in await tx.sql(_MOVE, receipts=rows, now_us=to_us(now))]
 
 
 def _inferred(now: datetime) -> str:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from passerelle.db import Tx
 from passerelle.db.units import to_us
+from passerelle.messages.adapters.outbox import BOUND_AT_ONCE
 from passerelle.messages.adapters.queue import SETTLED
 from passerelle.messages.adapters.rows import log_line, to_settled
 from passerelle.messages.model import UNBOUND, UNKNOWN_BLOCKS, Settled, Status
@@ -20,11 +21,11 @@ _RECLAIM = f"""
 UPDATE messages SET worker_id = NULL, updated_us = :db_now,
     attempts = attempts + CASE state WHEN 'sending' THEN 1 ELSE 0 END,
     due_us = CASE state WHEN 'sending' THEN CAST(:unknown_until_us AS BIGINT) ELSE due_us END,
-    last_error = CASE WHEN state = 'sending' OR claims >= {CLAIMS_PER_MESSAGE} THEN '{INTERRUPTED}'
+    last_error = CASE WHEN state = 'sending' OR claims - attempts >= {CLAIMS_PER_MESSAGE} THEN '{INTERRUPTED}'
         ELSE last_error END,
     log = log || CASE WHEN state = 'sending' THEN CAST(:unknown AS TEXT)
-        WHEN claims >= {CLAIMS_PER_MESSAGE} THEN CAST(:failed AS TEXT) ELSE '' END,
-    state = CASE WHEN state = 'sending' THEN 'unknown' WHEN claims >= {CLAIMS_PER_MESSAGE} THEN 'failed'
+        WHEN claims - attempts >= {CLAIMS_PER_MESSAGE} THEN CAST(:failed AS TEXT) ELSE '' END,
+    state = CASE WHEN state = 'sending' THEN 'unknown' WHEN claims - attempts >= {CLAIMS_PER_MESSAGE} THEN 'failed'
         ELSE 'pending' END
 WHERE state IN ('claimed', 'sending') AND {{whose}} RETURNING {SETTLED}
 """  # noqa: S608 -- our own statements, here and below
@@ -44,9 +45,10 @@ _BIND_WAITING = """
 UPDATE messages SET session_id = (
     SELECT session_id FROM linked_phones WHERE linked_phones.client_id = messages.client_id
         AND (messages.user_id = :unbound OR linked_phones.user_id = messages.user_id) ORDER BY linked_us LIMIT 1)
-WHERE state = 'pending' AND session_id NOT IN (SELECT session_id FROM linked_phones) AND EXISTS (
-    SELECT 1 FROM linked_phones WHERE linked_phones.client_id = messages.client_id
-        AND (messages.user_id = :unbound OR linked_phones.user_id = messages.user_id))
+WHERE state = 'pending' AND id IN (
+    SELECT id FROM messages AS lone WHERE state = 'pending' AND session_id NOT IN (SELECT session_id FROM linked_phones)
+        AND EXISTS (SELECT 1 FROM linked_phones WHERE linked_phones.client_id = lone.client_id
+            AND (lone.user_id = :unbound OR linked_phones.user_id = lone.user_id)) LIMIT :at_most)
 RETURNING session_id
 """
 
@@ -85,7 +87,7 @@ class SqlOutboxSweep:
 
     async def bind_waiting(self, tx: Tx) -> int:
         """See `OutboxSweep.bind_waiting`."""
-        rows = await tx.sql(_BIND_WAITING, unbound=UNBOUND)
+        rows = await tx.sql(_BIND_WAITING, unbound=UNBOUND, at_most=BOUND_AT_ONCE)
         if rows:
             await tx.notify(CHANNEL, "")
         return len(rows)

@@ -39,6 +39,7 @@ def upgrade() -> None:
         *(_number(name, default=0) for name in ("attempts", "claims", "fence", "resend_unknown", "every_failure")),
     )
     op.create_index("messages_of_client", "messages", ["client_id", "id"])
+    op.create_index("messages_to", "messages", ["client_id", "recipient", "id"])
     _index_where("messages_due", "state = 'pending'", "session_id", "due_us", "order_us", "expires_us")
     _index_where(
         "messages_in_lane",
