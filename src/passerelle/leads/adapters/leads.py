@@ -145,7 +145,7 @@ class SqlLeads:
 
     async def earlier(self, tx: Tx, *, before: str, limit: int) -> list[EarlierLead]:
         """See `LeadTable.earlier`."""
-        if not self._table.identified or (before and not self._table.can_hold(before)):
+        if before and not self._table.can_hold(before):
             return []
         which = f"leads.{self._key} < {self._table.key_from(':before')}" if before else "TRUE"
         values = {"before": before} if before else {}

@@ -102,7 +102,7 @@ class LeadsTable:
     columns: tuple[Column, ...]
     findings: tuple[Finding, ...]
     identified: bool = True
-    """Whether `key` names one row; where it does not, no row is looked for, and none is touched."""
+    """Whether `key` names one row; where it does not, rows can be listed, and none is looked for or touched."""
 
     @property
     def key_as_text(self) -> str:
