@@ -62,6 +62,16 @@ async def until(api: httpx.AsyncClient, lead_id: str, status: str, attempts: int
     pytest.fail(f"never {status} after {attempts}: {lead}")
 
 
+async def until_message(api: httpx.AsyncClient, message_id: str, status: str) -> None:
+    """Return once the message is so, within 10 s."""
+    for _ in range(200):
+        message = (await api.get(f"/api/messages/{message_id}")).json()
+        if message["status"] == status:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"never {status}: {message}")
+
+
 @pytest.mark.mission("C4")
 async def test_a_contractor_is_told_at_once(app: App, api: httpx.AsyncClient) -> None:
     await link(app, api)
@@ -133,13 +143,9 @@ async def test_the_page_answers_and_the_message_arrives_while_its_outcome_cannot
     assert (await api.post("/api/confirm", data=form)).status_code == 200
     await app.database.run(lambda tx: tx.sql("ALTER TABLE leads RENAME COLUMN notification_attempts TO attempts_made"))
     (message,) = (await api.get("/api/messages")).json()["items"]
-    await api.post("/sandbox/clock/advance", json={"seconds": 21})  # the try that hangs is over: unknown
-    for _ in range(200):
-        message = (await api.get(f"/api/messages/{message['id']}")).json()
-        if message["status"] == "unknown":
-            break
-        await asyncio.sleep(0.05)
-    assert message["status"] == "unknown"
+    await until_message(api, message["id"], "sending")
+    await api.post("/sandbox/clock/advance", json={"seconds": 21})  # the try that hangs is over
+    await until_message(api, message["id"], "unknown")
     await api.post("/sandbox/clock/advance", json={"seconds": 76})
     arrived = await api.get(f"/sandbox/phones/{CONTRACTOR[1:]}/messages", params={"count": 1, "wait": 10})
     assert arrived.json()["count"] == 1
