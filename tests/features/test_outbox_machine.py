@@ -621,7 +621,7 @@ USUAL = settings(deadline=None, database=None, suppress_health_check=list(Health
 
 @pytest.mark.mission("Z2")
 def test_the_outbox_does_what_its_model_does(url: str | None, tmp_path: Path) -> None:
-    play(url, tmp_path, settings(USUAL, max_examples=45, derandomize=True))
+    play(url, tmp_path, settings(USUAL, max_examples=22, derandomize=True))
 
 
 @pytest.mark.mission("Z2")

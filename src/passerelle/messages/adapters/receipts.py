@@ -72,8 +72,8 @@ class SqlReceiptBook:
         await lock_receipts(tx, [receipt.provider_id for receipt in receipts])
         await tx.sql(_ADD, receipts=rows)
         infer = _INFER.format(which=_IN_THESE_LANES)
-        await tx.sql(infer, receipts=rows, inferred=_inferred(now))
-        return await _move(tx, rows, now)
+        guessed = await tx.sql(infer, receipts=rows, inferred=_inferred(now))  # perhaps by a receipt of before
+        return await _move(tx, [*rows, *guessed], now)
 
     async def join_leftovers(self, tx: Tx, *, now: datetime) -> list[Settled]:
         """See `ReceiptBook.join_leftovers`."""
