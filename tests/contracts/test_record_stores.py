@@ -286,7 +286,7 @@ async def test_a_field_that_is_no_record_of_ours_is_an_error_of_ours(
     redis_server: RedisServer, open_link: OpenLink, junk: str
 ) -> None:
     link = await open_link(redis_server.url)
-    await link.write(lambda redis: redis.hset("passerelle:{default}:records:sessions", "a", junk))
+    await link.write("HSET", "passerelle:{default}:records:sessions", "a", junk)
     with pytest.raises(PasserelleError):
         await RedisRecordStore(link).load(KEY)
 

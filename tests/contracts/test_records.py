@@ -351,7 +351,7 @@ async def test_a_collection_that_cannot_be_saved_holds_up_no_other(
 ) -> None:
     records, link = await linked(open_link, redis_server, local)
     spoilt, well = (CollectionKey(client_id=client, name="sessions") for client in ("client_1", "client_2"))
-    await link.write(lambda redis: redis.set("passerelle:{client_1}:records:sessions", "not a hash"))
+    await link.write("SET", "passerelle:{client_1}:records:sessions", "not a hash")
     async with applying(records, every_s=0.05):
         await happen(records, local, fact(key=spoilt, n=1), fact(key=well, n=1))
         store = RedisRecordStore(link)

@@ -118,8 +118,8 @@ def test_the_row_is_named(error: BaseException, code: str, kind: FaultKind, *, m
 def test_every_code_has_a_cause_and_a_fix(code: str) -> None:
     known = CATALOGUE[code]
     assert code.startswith("REDIS_")
-    assert len(known.cause) > 10
-    assert len(known.fix) > 10
+    assert len(known.cause.en) > 10
+    assert len(known.fix.en) > 10
 
 
 def test_every_code_of_the_tables_is_in_the_catalogue() -> None:

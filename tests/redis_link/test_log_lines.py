@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisAway, RedisLink, examine
+from passerelle.redis_link.transport import Purpose
 
 from servers import RedisServer, eventually, free_port
 
@@ -106,12 +107,12 @@ async def _live_with(password: str, where: str) -> list[str]:
     told.append(repr(link.status))
     for call in (link.read, link.write):
         try:
-            await call(lambda redis: redis.get("k"))
+            await call("GET", "k")
         except RedisAway as away:
             told += [str(away), repr(away), repr(away.fault), "".join(traceback.format_exception(away))]
-    if link._driver is not None:  # as if it were up
+    if link._transport is not None:  # as if it were up
         try:
-            await link._driver.call(link._driver.writes, lambda redis: redis.get("k"))
+            await link._transport.ask(Purpose.WRITE, "GET", "k")
         except Exception as error:
             told += [repr(error), "".join(traceback.format_exception(error))]
     await link.close()

@@ -3,15 +3,24 @@
 import structlog
 
 from passerelle.diagnostics.model import Finding, Level
+from passerelle.errors import Text
 from passerelle.redis_link import RedisSetting
 from passerelle.settings import Settings
 
 SANDBOX_IN_PRODUCTION = Finding(
     id="SANDBOX_IN_PRODUCTION",
     level=Level.WARNING,
-    what="The provider is the SANDBOX: nothing reaches WhatsApp.",
-    cause="PASSERELLE_ENV is production and PASSERELLE_PROVIDER is sandbox.",
-    fix="Name a real provider, or set PASSERELLE_ENV=local.",
+    what=Text(
+        "The provider is the SANDBOX: nothing reaches WhatsApp.",
+        "Le fournisseur est le bac à sable (SANDBOX) : rien n'atteint WhatsApp.",
+    ),
+    cause=Text(
+        "PASSERELLE_ENV is production and PASSERELLE_PROVIDER is sandbox.",
+        "PASSERELLE_ENV vaut production et PASSERELLE_PROVIDER vaut sandbox.",
+    ),
+    fix=Text(
+        "Name a real provider, or set PASSERELLE_ENV=local.", "Choisissez un vrai fournisseur, ou PASSERELLE_ENV=local."
+    ),
 )
 log = structlog.get_logger()
 
@@ -29,4 +38,4 @@ def report(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         say = log.error if finding.level is Level.ERROR else log.warning
         sign = "❌" if finding.level is Level.ERROR else "⚠️"
-        say(f"{sign} {finding.what}", finding=finding.id, cause=finding.cause, fix=finding.fix)
+        say(f"{sign} {finding.what.en}", finding=finding.id, cause=finding.cause.en, fix=finding.fix.en)

@@ -1,8 +1,7 @@
 """The one owner of the connection to Redis and of what is known about it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from passerelle.redaction import Redactor
 from passerelle.redis_link.announcer import Announcer
@@ -12,15 +11,13 @@ from passerelle.redis_link.catalogue import FaultKind, RedisFault, known_fault
 from passerelle.redis_link.report import log_absent, log_change
 from passerelle.redis_link.setting import RedisSetting
 from passerelle.redis_link.state import RedisState, RedisStatus, StateListener
+from passerelle.redis_link.transport import Purpose, Reply, Transport
 from passerelle.redis_link.waiting import Waiting
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from passerelle.redis_link.driver import Driver
     from passerelle.redis_link.watch import Watch
-
-T = TypeVar("T")
 
 
 class RedisLink:
@@ -44,7 +41,7 @@ class RedisLink:
         self._waiting = Waiting()
         self._announcer = Announcer()
         self._up = asyncio.Event()
-        self._driver: Driver | None = None
+        self._transport: Transport | None = None
         self._watch: Watch | None = None
 
     @property
@@ -80,29 +77,29 @@ class RedisLink:
             self._up.clear()
             await watch.close()
         await self._announcer.close()
-        if self._driver is not None:
-            driver, self._driver = self._driver, None
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
             self._waiting.let_go()
             await self._waiting.gone()
-            await driver.close()
+            await transport.close()
 
-    async def read(self, command: "Callable[[Redis], Awaitable[T]]") -> T:
-        """Run a command that changes nothing; the driver tries it up to 3 times with growing delay.
+    async def read(self, *words: str) -> Reply:
+        """Redis' answer to a command that changes nothing; tried up to 3 times with growing delay.
 
         Raises:
             RedisAway: Redis is not up (at once), went away, or has no time or connection left.
             RedisRefused: Redis is well and refuses this command.
         """
-        return await self._ask(command, possible=self.is_up, writing=False)
+        return await self._ask(Purpose.READ, words, possible=self.is_up)
 
-    async def write(self, command: "Callable[[Redis], Awaitable[T]]") -> T:
-        """Run a command that changes something: one round trip, never repeated here.
+    async def write(self, *words: str) -> Reply:
+        """Redis' answer to a command that changes something: one round trip, never repeated here.
 
         Raises:
             RedisAway: as for `read`, also when Redis takes no writes; `maybe_applied` says that it may have happened.
             RedisRefused: Redis is well and refuses this command.
         """
-        return await self._ask(command, possible=self.status.writable, writing=True)
+        return await self._ask(Purpose.WRITE, words, possible=self.status.writable)
 
     async def wait_up(self) -> None:
         """Return as soon as Redis is up; never, where it is absent."""
@@ -116,16 +113,21 @@ class RedisLink:
         Raises:
             RedisAway: Redis is not configured, or the link is not open.
         """
-        return self._admit(possible=True).queue_client(blocking=blocking)
+        from passerelle.redis_link.tcp import queue_client  # noqa: PLC0415 - the driver takes 0.5 s to import
+
+        if self._transport is None or self._setting.url is None:
+            raise RedisAway(fault=self._reason())
+        if self._setting.is_rest:
+            raise RedisAway(fault=known_fault("REDIS_REST_ONLY", "no queue over HTTP"))
+        return queue_client(self._setting.url, blocking=blocking)
 
     async def _open(self, url: str) -> None:
-        from passerelle.redis_link.driver import Driver  # noqa: PLC0415 - the driver takes 0.5 s to import
         from passerelle.redis_link.watch import Watch  # noqa: PLC0415 - the same
 
-        self._driver = Driver(url=url, redactor=self._redactor)
+        self._transport = self._way_to(url)
         self._watch = Watch(
             setting=self._setting,
-            driver=self._driver,
+            transport=self._transport,
             waiting=self._waiting,
             up=self._up,
             announcer=self._announcer,
@@ -134,24 +136,24 @@ class RedisLink:
         )
         await self._watch.start()
 
-    async def _ask(self, command: "Callable[[Redis], Awaitable[T]]", *, possible: bool, writing: bool) -> T:
-        driver = self._admit(possible=possible)
-        client = driver.writes if writing else driver.reads
+    def _way_to(self, url: str) -> Transport:
+        from passerelle.redis_link.tcp import TcpTransport  # noqa: PLC0415 - the driver takes 0.5 s to import
+
+        return TcpTransport(url=url, redactor=self._redactor)
+
+    async def _ask(self, purpose: Purpose, words: tuple[str, ...], *, possible: bool) -> Reply:
+        if self._transport is None or not possible:
+            raise RedisAway(fault=self._reason())
         limit = deadline(self._budget)
         if time_left(limit) <= 0:
             raise RedisAway(fault=known_fault("REDIS_SLOW", "the time of this request for Redis is used up"))
         try:
             async with self._waiting.until(limit):
-                return await driver.call(client, command)
+                return await self._transport.ask(purpose, *words)
         except Faulted as error:
-            raise self._refusal(error.fault, writing=writing) from None
+            raise self._refusal(error.fault, writing=purpose is Purpose.WRITE) from None
         except TimeoutError:
-            raise self._cut_short(writing=writing) from None
-
-    def _admit(self, *, possible: bool) -> "Driver":
-        if self._driver is None or not possible:
-            raise RedisAway(fault=self._reason())
-        return self._driver
+            raise self._cut_short(writing=purpose is Purpose.WRITE) from None
 
     def _reason(self) -> RedisFault:
         return self.status.fault or known_fault("REDIS_NOT_OPEN", "the link is not open")

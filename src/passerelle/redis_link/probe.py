@@ -5,19 +5,19 @@ import secrets
 
 from passerelle.redis_link.away import Faulted
 from passerelle.redis_link.catalogue import FaultKind, RedisFault, known_fault
-from passerelle.redis_link.driver import Driver
+from passerelle.redis_link.transport import Purpose, Transport
 
 PREFIX = "passerelle:probe:"
 LIMIT = 1.0
-CANARY_LIFE_MS = 10_000
+CANARY_LIFE_MS = "10000"
 
 
 class Probe:
     """PING and a write canary: PING alone is green in 8 of 11 broken states (reference §4.3)."""
 
-    def __init__(self, driver: Driver) -> None:
-        """Ask through `driver`, on a connection of its own."""
-        self._driver = driver
+    def __init__(self, transport: Transport) -> None:
+        """Ask through `transport`, on a connection of its own."""
+        self._transport = transport
         self._key = PREFIX + secrets.token_hex(4)
 
     async def look(self) -> RedisFault | None:
@@ -25,7 +25,7 @@ class Probe:
         fault = await self._look()
         if fault is not None and (fault.needs_second_look or fault.code == "REDIS_READONLY"):
             # Perhaps only this connection is bad, or the name leads to another server by now.
-            await self._driver.renew_probe()
+            await self._transport.renew(Purpose.PROBE)
         return fault
 
     async def _look(self) -> RedisFault | None:
@@ -44,15 +44,15 @@ class Probe:
     async def _ping(self) -> RedisFault | None:
         """None as soon as anything shows that Redis is alive: MISCONF refuses PING while reads go on."""
         try:
-            pong = await self._driver.call(self._driver.probes, lambda redis: redis.ping())
+            pong = await self._transport.ask(Purpose.PROBE, "PING")
         except Faulted as error:
             return error.fault if error.fault.kind in {FaultKind.AWAY, FaultKind.BUSY} else None
-        return None if pong is True else known_fault("REDIS_BAD_PONG", "PING was not answered with PONG")
+        return None if pong == "PONG" else known_fault("REDIS_BAD_PONG", "PING was not answered with PONG")
 
     async def _write(self) -> RedisFault | None:
         value = secrets.token_hex(8)
         try:
-            await self._driver.call(self._driver.probes, lambda redis: redis.set(self._key, value, px=CANARY_LIFE_MS))
+            await self._transport.ask(Purpose.PROBE, "SET", self._key, value, "PX", CANARY_LIFE_MS)
         except Faulted as error:
             return _said_after_pong(error.fault)
         return None

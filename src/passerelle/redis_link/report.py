@@ -40,6 +40,6 @@ def _details(setting: RedisSetting, fault: RedisFault) -> dict[str, str | bool]:
         "code": fault.code,
         "url_set": setting.configured,
         "server": setting.shown,
-        "cause": fault.cause,
-        "fix": fault.fix,
+        "cause": fault.cause.en,
+        "fix": fault.fix.en,
     }

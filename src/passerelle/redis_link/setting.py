@@ -27,6 +27,12 @@ class RedisSetting:
     tls: bool = False
     shown: str = ""  # host:port, fit for logs and pages
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    token: str | None = field(default=None, repr=False)  # of the REST interface, then `url` is its https address
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether Redis is reached over its REST interface: no blocking commands, so no queue."""
+        return self.token is not None
 
     def fault(self) -> RedisFault:
         """Why there is no `url`, in the words of the first finding that says so."""
@@ -37,7 +43,7 @@ class RedisSetting:
             kind=FaultKind.AWAY,
             cause=finding.cause,
             fix=finding.fix,
-            message=finding.what,
+            message=finding.what.en,
             heals=False,
         )
 

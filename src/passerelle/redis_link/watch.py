@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,10 +11,8 @@ from passerelle.redis_link.probe import Probe
 from passerelle.redis_link.report import log_change, log_connecting, log_test_failed
 from passerelle.redis_link.setting import RedisSetting
 from passerelle.redis_link.state import RedisState, RedisStatus
+from passerelle.redis_link.transport import Purpose, Transport
 from passerelle.redis_link.waiting import Waiting
-
-if TYPE_CHECKING:
-    from passerelle.redis_link.driver import Driver
 
 log = structlog.get_logger()
 # Callers whose commands keep failing while the probe is well must not make it probe without a pause.
@@ -34,7 +31,7 @@ class Watch:
         self,
         *,
         setting: RedisSetting,
-        driver: "Driver",
+        transport: Transport,
         waiting: Waiting,
         up: asyncio.Event,
         announcer: Announcer,
@@ -44,8 +41,8 @@ class Watch:
         """Know `at_first` until the first probe."""
         self.status = at_first
         self._setting = setting
-        self._driver = driver
-        self._probe = Probe(driver)
+        self._transport = transport
+        self._probe = Probe(transport)
         self._waiting = waiting
         self._up = up
         self._announcer = announcer
@@ -109,7 +106,7 @@ class Watch:
         changed = not after.same_as(self.status)
         if changed and after.state is RedisState.UP:
             # Connections of before may lead to a former primary or into a dead network.
-            await self._driver.renew()
+            await self._transport.renew(Purpose.READ, Purpose.WRITE)
         self._become(after)
         if not changed:
             return
@@ -117,7 +114,7 @@ class Watch:
         self._announcer.tell(after)
         if after.state is RedisState.DOWN:
             self._waiting.let_go()
-            await self._driver.renew()
+            await self._transport.renew(Purpose.READ, Purpose.WRITE)
 
     def _become(self, status: RedisStatus) -> None:
         self.status = status

@@ -46,7 +46,7 @@ class RedisLocks:
     async def _acquire_together(self, wanted: list[tuple[str, str, str]]) -> list[str]:
         names = [name for name, _, _ in wanted]
         values = [value for _, *values in wanted for value in values]
-        holders = await self._link.write(lambda redis: redis.eval(_ACQUIRE, len(names), *names, *values))
+        holders = await self._link.write("EVAL", _ACQUIRE, str(len(names)), *names, *values)
         return [str(holder) for holder in holders]
 
     async def take_over(self, key: LockKey, *, token: str, stale: str, ttl: timedelta) -> bool:
@@ -58,7 +58,7 @@ class RedisLocks:
         return bool(await self._run(_RELEASE, key, token))
 
     async def _run(self, script: str, key: LockKey, *values: str) -> Any:
-        return await self._link.write(lambda redis: redis.eval(script, 1, _name(key), *values))
+        return await self._link.write("EVAL", script, "1", _name(key), *values)
 
 
 def _name(key: LockKey) -> str:

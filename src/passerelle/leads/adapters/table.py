@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from passerelle.db import Row, Tx
 from passerelle.diagnostics.model import Finding, Level
+from passerelle.errors import Text
 
 FILLED = ("name", "phone", "trade", "area", "description", "status")
 _TIMES = {"createdat", "createdon", "created", "updatedat", "updatedon", "updated"}
@@ -195,10 +196,20 @@ def _finding(column: str, why: str) -> Finding:
     return Finding(
         id="LEADS_COLUMN",
         level=Level.ERROR,
-        what=f"New leads cannot be written: the column {column} of your table leads cannot be filled.",
-        cause=f"In the table leads that was there already, about {column}: {why}.",
-        fix=f"Give {column} a default or allow NULL (notification columns: VARCHAR(30) and INTEGER), then restart.",
-        evidence=column,
+        what=Text(
+            f"New leads cannot be written: the column {column} of your table leads cannot be filled.",
+            f"Aucun nouveau lead ne peut être écrit : la colonne {column} de votre table leads ne peut être remplie.",
+        ),
+        cause=Text(
+            f"The table leads was there already, and {column} wants what the gateway does not know.",
+            f"La table leads existait déjà, et {column} demande ce que la passerelle ne connaît pas.",
+        ),
+        fix=Text(
+            f"Give {column} a default or allow NULL (notification columns: VARCHAR(30) and INTEGER), then restart.",
+            f"Donnez une valeur par défaut à {column} ou permettez NULL (colonnes de notification : VARCHAR(30) et "
+            "INTEGER), puis redémarrez.",
+        ),
+        evidence=f"{column}: {why}",
     )
 
 

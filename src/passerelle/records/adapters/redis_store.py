@@ -46,15 +46,15 @@ class RedisRecordStore:
 
     async def load(self, key: CollectionKey) -> dict[str, Record]:
         """See `RecordStore.load`; `Unreadable` when a field is no record of ours."""
-        fields = await self._link.read(lambda redis: redis.hgetall(_name(key)))
-        return {str(record_id): _decode(str(record_id), str(text)) for record_id, text in fields.items()}
+        found = await self._link.read("HGETALL", _name(key))
+        return {record_id: _decode(record_id, text) for record_id, text in zip(found[::2], found[1::2], strict=True)}
 
     async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         """See `RecordStore.save`."""
         if not changes:
             return []
         values = [v for c in changes for v in (c.id, str(c.expected), c.operation, json.dumps(c.data))]
-        saved = await self._link.write(lambda redis: redis.eval(SAVE, 1, _name(key), *values))
+        saved = await self._link.write("EVAL", SAVE, "1", _name(key), *values)
         return [bool(one) for one in saved]
 
 

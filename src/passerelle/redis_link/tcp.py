@@ -1,4 +1,4 @@
-"""The Redis driver, built so that its numbers are ours, and its errors told in our words."""
+"""Redis over TCP: the driver, built so that its numbers are ours, and its errors told in our words."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from passerelle.redaction import Redactor
 from passerelle.redis_link.away import Faulted
 from passerelle.redis_link.faults import classify
+from passerelle.redis_link.transport import Purpose, Reply
 
 T = TypeVar("T")
 # Small plans allow 20 to 30 connections in all: 4 + 2 + 1 for one process (DESIGN §5).
@@ -38,64 +39,60 @@ class HealingRetry(Retry):
         return await super().call_with_retry(do, fail, is_retryable or _may_heal, with_failure_count)
 
 
-class Driver:
-    """Three clients on one address: reads (3 tries), writes (never repeated by the driver), the probe's own one."""
+class TcpTransport:
+    """See `Transport`: three clients on one address, for reads (3 tries), writes (once) and the probe (once)."""
 
     def __init__(self, *, url: str, redactor: Redactor) -> None:
         """Connects to nothing yet; `url` is a normalised one of `RedisSetting`."""
-        self._url = url
         self._redactor = redactor
-        self.reads = _client(url, connections=READS, retries=READ_RETRIES)
-        self.writes = _client(url, connections=WRITES, retries=0)
-        self.probes = _client(url, connections=PROBES, retries=0)
+        self.clients = {
+            Purpose.READ: _client(url, connections=READS, retries=READ_RETRIES),
+            Purpose.WRITE: _client(url, connections=WRITES, retries=0),
+            Purpose.PROBE: _client(url, connections=PROBES, retries=0),
+        }
 
-    async def call(self, client: Redis, command: Callable[[Redis], Awaitable[T]]) -> T:
-        """Run `command`.
-
-        Raises:
-            Faulted: the driver failed.
-        """
+    async def ask(self, purpose: Purpose, *words: str) -> Reply:
+        """See `Transport.ask`."""
         cancelled_before = _cancellations()
         try:
-            answer = await command(client)
-        except (RedisError, OSError) as error:
+            answer = await self.clients[purpose].execute_command(*words)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError, UnicodeDecodeError) as error:
             _heed_cancellation(cancelled_before)
             # Without the chain: the driver's own text may quote an AUTH command.
             raise Faulted(classify(error, self._redactor)) from None
         _heed_cancellation(cancelled_before)
         return answer
 
-    def queue_client(self, *, blocking: bool) -> Redis:
-        """A client for the job queue, to be closed by who asked.
-
-        One that blocks has no limit on reads: with 0.9 s or 5 s BullMQ stalls jobs for 9 to 13 s, silently (measured).
-        """
-        return Redis.from_url(
-            self._url,
-            protocol=2,
-            socket_timeout=None if blocking else SOCKET_LIMIT,
-            socket_connect_timeout=SOCKET_LIMIT,
-            socket_keepalive=True,
-            health_check_interval=0,
-            retry=_retry(READ_RETRIES if blocking else 0),
-            decode_responses=True,
-        )
-
-    async def renew(self) -> None:
-        """Forget every connection: idle ones now, busy ones when they come back (after a failover or an outage)."""
-        for client in (self.reads, self.writes):
-            await client.connection_pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
-            await _hang_up(client)
-
-    async def renew_probe(self) -> None:
-        """The next probe connects anew."""
-        await _hang_up(self.probes)
+    async def renew(self, *purposes: Purpose) -> None:
+        """See `Transport.renew`."""
+        for purpose in purposes:
+            pool = self.clients[purpose].connection_pool
+            await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+            with suppress(RedisError, OSError):
+                await pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
-        """Close every connection."""
-        for client in (self.reads, self.writes, self.probes):
+        """See `Transport.close`."""
+        for client in self.clients.values():
             with suppress(RedisError, OSError):
                 await client.aclose()
+
+
+def queue_client(url: str, *, blocking: bool) -> Redis:
+    """A client for the job queue, to be closed by who asked.
+
+    One that blocks has no limit on reads: with 0.9 s or 5 s BullMQ stalls jobs for 9 to 13 s, silently (measured).
+    """
+    return Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=None if blocking else SOCKET_LIMIT,
+        socket_connect_timeout=SOCKET_LIMIT,
+        socket_keepalive=True,
+        health_check_interval=0,
+        retry=_retry(READ_RETRIES if blocking else 0),
+        decode_responses=True,
+    )
 
 
 def _client(url: str, *, connections: int, retries: int) -> Redis:
@@ -110,7 +107,9 @@ def _client(url: str, *, connections: int, retries: int) -> Redis:
         retry=_retry(retries),
         decode_responses=True,
     )
-    return Redis.from_pool(pool)
+    client = Redis.from_pool(pool)
+    client.response_callbacks.clear()  # answers as they are, so that both transports give the same
+    return client
 
 
 def _retry(retries: int) -> Retry:
@@ -133,8 +132,3 @@ def _heed_cancellation(before: int) -> None:
     """
     if _cancellations() > before:
         raise asyncio.CancelledError
-
-
-async def _hang_up(client: Redis) -> None:
-    with suppress(RedisError, OSError):
-        await client.connection_pool.disconnect(inuse_connections=False)
