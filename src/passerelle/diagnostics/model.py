@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from passerelle.errors import Text
 
+NO_TEXT = Text("", "")
+
 
 class Level(StrEnum):
     """How bad a finding is; the worst one decides the exit code."""
@@ -32,8 +34,8 @@ class Finding:
     id: str
     level: Level
     what: Text
-    cause: Text = Text("", "")
-    fix: Text = Text("", "")
+    cause: Text = NO_TEXT
+    fix: Text = NO_TEXT
     evidence: str = ""
 
 
