@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,9 +22,9 @@ from passerelle.errors import Unavailable
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
 from passerelle.records.adapters.sql import SqlFactBook, SqlRecordStore, SqlShadow
-from passerelle.records.model import APPLIED, Change, CollectionKey, Fact, Record, Source
+from passerelle.records.model import APPLIED, Change, CollectionKey, Fact, Record, RecordsBusy, Source
 from passerelle.records.ports import RecordStore
-from passerelle.records.service import Records, RecordsBusy
+from passerelle.records.service import Records
 from passerelle.redis_link import RedisLink
 
 from .conftest import OpenLink, closed_link, opened
@@ -66,7 +66,7 @@ async def documents(records: Records, key: CollectionKey = KEY) -> dict[str, dic
 
 @asynccontextmanager
 async def applying(records: Records, *, every_s: float = 1.0) -> AsyncIterator[None]:
-    task = asyncio.create_task(records.apply_facts_for_ever(every_s=every_s))
+    task = asyncio.create_task(records.facts.apply_for_ever(every_s=every_s))
     try:
         yield
     finally:
@@ -95,8 +95,17 @@ class Lossy:
         self.loaded: Callable[[], Awaitable[None]] | None = None
         self.error: Exception = RecordsBusy()
 
-    async def load(self, key: CollectionKey) -> dict[str, Record]:
-        records = await self.inner.load(key)
+    def takes_writes(self) -> bool:
+        return self.inner.takes_writes()
+
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        await self.inner.prune(key, records)
+
+    async def keys(self) -> list[CollectionKey]:
+        return await self.inner.keys()
+
+    async def load(self, key: CollectionKey, ids: Collection[str] | None = None) -> dict[str, Record]:
+        records = await self.inner.load(key, ids)
         if self.loaded is not None:
             loaded, self.loaded = self.loaded, None
             await loaded()
@@ -151,7 +160,7 @@ async def test_while_redis_is_killed_readings_come_from_memory_and_say_so(
 ) -> None:
     records, link = await linked(open_link, lasting_redis, local)
     await happen(records, local, fact(state="connected"))
-    await records.apply_facts()
+    await records.facts.apply()
     known = await records.read(KEY)
     lasting_redis.kill()
     for _ in range(3):
@@ -235,7 +244,7 @@ async def test_facts_of_an_outage_are_in_the_next_reading_and_reach_redis_when_i
 ) -> None:
     records, link = await linked(open_link, lasting_redis, database)
     await happen(records, database, fact("a", state="connected", reason=None))
-    await records.apply_facts()
+    await records.facts.apply()
     lasting_redis.kill()
     await eventually(lambda: not link.is_up)
     async with applying(records, every_s=60):
@@ -262,17 +271,17 @@ async def test_a_crash_between_commit_and_save_loses_nothing_and_one_after_it_do
     await happen(before_crash, database, fact("a", n=1), fact("a", n=2), fact("b", n=1))
     lossy.fails = [crash]
     with pytest.raises(Unavailable):
-        await before_crash.apply_facts()
+        await before_crash.facts.apply()
     assert await waiting(database) == 3
     after_crash = records_on(home, database)
     assert await documents(after_crash) == {"a": {"n": 2}, "b": {"n": 1}}
-    assert await after_crash.apply_facts() == 3
+    assert await after_crash.facts.apply() == 3
     assert await waiting(database) == 0
     assert {r.id: (r.version, plain(r)) for r in (await home.load(KEY)).values()} == {
         "a": (1, {"n": 2}),
         "b": (1, {"n": 1}),
     }
-    assert await after_crash.apply_facts() == 0
+    assert await after_crash.facts.apply() == 0
 
 
 async def test_facts_applied_by_two_processes_at_once_are_applied_once(
@@ -280,7 +289,7 @@ async def test_facts_applied_by_two_processes_at_once_are_applied_once(
 ) -> None:
     processes = [(await linked(open_link, redis_server, database))[0] for _ in range(2)]
     await happen(processes[0], database, *(fact(f"r{n % 5}", n=n) for n in range(40)))
-    await asyncio.gather(*(process.apply_facts() for process in processes))
+    await asyncio.gather(*(process.facts.apply() for process in processes))
     assert await waiting(database) == 0
     assert await documents(processes[0]) == {f"r{n}": {"n": 35 + n} for n in range(5)}
     assert {r.version for r in (await processes[0].read(KEY)).records.values()} == {1}
@@ -300,7 +309,7 @@ async def test_a_fact_keeps_what_somebody_else_saved_in_between(
     lossy.loaded = somebody_saves
     records = records_on(lossy, local)
     await happen(records, local, fact("a", state="y"))
-    await records.apply_facts()
+    await records.facts.apply()
     assert await documents(records) == {"a": {"name": "new", "state": "y"}}
 
 
@@ -311,7 +320,7 @@ async def test_a_fact_applied_while_a_reading_is_made_is_in_it(database: Databas
     await happen(other, database, fact("a", state="connected"))
 
     async def applied_meanwhile() -> None:
-        await other.apply_facts()
+        await other.facts.apply()
 
     lossy = Lossy(home)
     lossy.loaded = applied_meanwhile
@@ -325,7 +334,7 @@ async def test_a_second_fact_of_a_record_counts_after_the_first_was_applied_and_
     for state in ("connected", "logged_out", "connected"):
         await happen(records, database, fact("a", state=state))
         assert await documents(records) == {"a": {"state": state}}
-        await records.apply_facts()
+        await records.facts.apply()
         assert await documents(records) == {"a": {"state": state}}
 
 
@@ -340,7 +349,7 @@ async def test_more_facts_than_one_batch_holds_are_all_read_and_all_applied(loca
 
     await local.run(many)
     read = len((await records.read(KEY)).records)
-    while await records.apply_facts():
+    while await records.facts.apply():
         pass
     assert len(await home.load(KEY)) == 1100
     assert read == 1100
@@ -369,7 +378,7 @@ async def test_a_surprise_while_facts_are_applied_does_not_end_their_application
     lossy = Lossy(JsonRecordStore(tmp_path / "home"))
     lossy.fails, lossy.error = ["before"], ValueError("nobody thought of this")
     records = records_on(lossy, local)
-    task = asyncio.create_task(records.apply_facts_for_ever(every_s=0.02))
+    task = asyncio.create_task(records.facts.apply_for_ever(every_s=0.02))
     await happen(records, local, fact("a", n=1))
     with capture_logs():
         try:
@@ -471,12 +480,12 @@ async def _live(folder: Path, told: list[Any]) -> None:
             elif kind == "applied":
                 lossy.fails = [what[0]]
                 with contextlib.suppress(Unavailable):
-                    await records.apply_facts()
+                    await records.facts.apply()
                 lossy.fails = []
             else:
                 records = records_on(lossy, database)
             assert await documents(records) == expected
-        await records.apply_facts()
+        await records.facts.apply()
         assert await waiting(database) == 0
         assert {r.id: plain(r) for r in (await lossy.inner.load(KEY)).values()} == expected
 
@@ -491,9 +500,9 @@ async def test_a_process_started_while_redis_is_down_knows_its_records(
     first, _ = await linked(open_link, redis_server, database)
     before = datetime.now(UTC) - timedelta(seconds=1)
     await happen(first, database, fact("a", state="connected"), fact("b", state="connected"))
-    await first.apply_facts()
+    await first.facts.apply()
     await happen(first, database, fact("b", state="logged_out"))
-    await first.apply_facts()
+    await first.facts.apply()
     await first.read(KEY)
     redis_server.kill()
     second, link = await linked(open_link, redis_server, database)
@@ -528,7 +537,7 @@ async def test_the_shadow_keeps_the_newest_state_and_no_older_one_later(database
 async def test_what_does_not_change_is_not_written_to_the_shadow_again(database: Database, tmp_path: Path) -> None:
     records = records_on(JsonRecordStore(tmp_path / "home"), database)
     await happen(records, database, fact("a", n=1))
-    await records.apply_facts()
+    await records.facts.apply()
     await records.read(KEY)
     _, seen_us = await database.read(partial(SqlShadow().recall, key=KEY))
     for _ in range(3):
@@ -547,7 +556,7 @@ async def test_without_redis_records_live_in_files_or_sql_and_are_never_stale(
     records = records_on(store, database, shadow=False)
     await happen(records, database, fact("a", name="Zoë"))
     assert await documents(records) == {"a": {"name": "Zoë"}}
-    assert await records.apply_facts() == 1
+    assert await records.facts.apply() == 1
     again = records_on(store, database, shadow=False)
     assert (await again.read(KEY)).source.value == home
     assert await documents(again) == {"a": {"name": "Zoë"}}
@@ -563,7 +572,7 @@ async def test_an_address_that_cannot_be_read_is_redis_down_and_never_files(
     reading = await records.read(KEY)
     assert (reading.source, {r.id for r in reading.records.values()}) == (Source.MEMORY, {"a"})
     with pytest.raises(Unavailable):
-        await records.apply_facts()
+        await records.facts.apply()
     assert await waiting(local) == 1
 
 

@@ -54,7 +54,7 @@ def _later(link: RedisLink, began: float) -> bool:
 
 @pytest.mark.mission("E2")
 def test_the_driver_is_built_with_our_numbers() -> None:
-    transport = TcpTransport(url="redis://127.0.0.1:1/0", redactor=Redactor())
+    transport = TcpTransport(url="redis://127.0.0.1:1/0", redactor=Redactor(), on_fault=lambda: None)
     for purpose, connections, retries in ((Purpose.READ, 4, 2), (Purpose.WRITE, 2, 0), (Purpose.PROBE, 1, 0)):
         pool = transport.clients[purpose].connection_pool
         assert isinstance(pool, BlockingConnectionPool)

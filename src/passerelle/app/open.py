@@ -96,7 +96,7 @@ async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | N
         await link.start()
         app.news.start()
         stack.push_async_callback(app.news.close)
-        await stack.enter_async_context(_in_background(app.records.apply_facts_for_ever()))
+        await stack.enter_async_context(_in_background(app.records.run()))
         yield app
 
 

@@ -1,6 +1,6 @@
-"""Records, facts, and what a reading is worth."""
+"""Records, facts, wishes, and what a reading is worth."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from passerelle.errors import Text, Unavailable
 
 APPLIED = "_applied"
-OPERATIONS_KEPT = 8  # of each record, to know an operation that is asked for again
+OPERATIONS_KEPT = 64  # of each record, to know an operation that is asked for again
 
 
 class Unreadable(Unavailable):
@@ -22,6 +22,45 @@ class Unreadable(Unavailable):
     )
 
 
+class RecordsBusy(Unavailable):
+    """Others kept changing the same record while we tried; nothing was saved."""
+
+    code = "records_busy"
+    text = Text("Others are changing the same data.", "D'autres modifient les mêmes données.")
+    hint = Text("Try again in a moment.", "Réessayez dans un instant.")
+
+
+class WishRefused(Unavailable):
+    """The home of the records is away or takes no writes: nothing was saved, and nothing will be later."""
+
+    code = "not_saved"
+    text = Text("The change could not be saved.", "La modification n'a pas pu être enregistrée.")
+    hint = Text("Nothing was changed. Try again in a moment.", "Rien n'a été modifié. Réessayez dans un instant.")
+
+
+class OutcomeUnknown(Unavailable):
+    """The answer to a save got lost, and so did every question about it; it becomes known by itself."""
+
+    code = "outcome_unknown"
+    text = Text(
+        "Whether the change was saved is not known yet.", "On ignore encore si la modification a été enregistrée."
+    )
+    hint = Text("Look again in a moment before you repeat it.", "Vérifiez dans un instant avant de recommencer.")
+
+
+class RecordsSuspect(Unavailable):
+    """Redis came back with less than it had: nothing is written until a person decides."""
+
+    code = "records_suspect"
+    text = Text(
+        "Redis came back with less data than it had.", "Redis est revenu avec moins de données qu'il n'en avait."
+    )
+    hint = Text(
+        "The operator decides: `passerelle records restore` or `passerelle records accept`.",
+        "L'exploitant décide : « passerelle records restore » ou « passerelle records accept ».",
+    )
+
+
 class Source(StrEnum):
     """Where a reading comes from."""
 
@@ -29,6 +68,14 @@ class Source(StrEnum):
     SQL = "sql"
     FILE = "file"
     MEMORY = "memory"  # the home is away: this is what we saw last
+
+
+class Outcome(StrEnum):
+    """What became of an operation."""
+
+    SAVED = "saved"
+    REFUSED = "refused"  # it was not saved and never will be
+    UNKNOWN = "unknown"  # the home could not be asked yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +88,45 @@ class CollectionKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A document and its version; version 0 is not saved yet."""
+    """A document and its version; version 0 is not saved yet. `operations` are the last ones that changed it."""
 
     id: str
-    version: int
-    data: dict[str, Any]
+    version: int = 0
+    data: dict[str, Any] = field(default_factory=dict)
+    removed: bool = False  # a mark that is left behind, so that a late or repeated change is known as such
+    operations: tuple[str, ...] = field(default=(), compare=False)
 
     def merged(self, fact: "Fact") -> "Record":
         """This record with `fact` applied, in every field that no newer fact has told; late or double is harmless."""
+        if self.removed:
+            return self
         mark = [fact.fence, fact.seq]
         marks: dict[str, list[int]] = self.data.get(APPLIED, {})
         newer = {name: value for name, value in fact.patch.items() if mark > marks.get(name, [-1, -1])}
         if not newer:
             return self
-        applied = marks | dict.fromkeys(newer, mark)
-        return Record(id=self.id, version=self.version, data={**self.data, **newer, APPLIED: applied})
+        return replace(self, data={**self.data, **newer, APPLIED: marks | dict.fromkeys(newer, mark)})
+
+    def changed(self, change: "Change") -> "Record":
+        """This record after `change`."""
+        return Record(
+            id=self.id,
+            version=change.version,
+            data=change.data or {},
+            removed=change.data is None,
+            operations=(*self.operations, change.operation)[-OPERATIONS_KEPT:],
+        )
+
+    def tells(self, change: "Change") -> Outcome:
+        """What became of `change`, as far as this record, read after it, can tell.
+
+        Its operation is listed, or so many others followed that it may have been pushed out, or the version it
+        expected is past: then it can never be saved any more.
+        """
+        if change.operation in self.operations:
+            return Outcome.SAVED
+        passed = self.version - change.expected
+        return Outcome.REFUSED if 0 < passed <= len(self.operations) or passed < 0 else Outcome.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +142,21 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Save `data` if the record still has version `expected`; `operation` makes asking twice harmless."""
+    """Save `data` (nothing: remove it) if the record still has version `expected`; asking twice is harmless.
+
+    `operation` names it; `at_version` only where a record that was lost comes back.
+    """
 
     id: str
     expected: int
     operation: str
-    data: dict[str, Any]
+    data: dict[str, Any] | None
+    at_version: int | None = None
+
+    @property
+    def version(self) -> int:
+        """The version that the record has afterwards."""
+        return self.expected + 1 if self.at_version is None else self.at_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,3 +166,7 @@ class Reading:
     source: Source
     as_of: datetime
     records: dict[str, Record] = field(default_factory=dict)
+
+    def age_s(self, now: datetime) -> float:
+        """Seconds since it was true for sure."""
+        return max(0.0, (now - self.as_of).total_seconds())

@@ -1,6 +1,6 @@
 """Where records live, where facts wait, where the shadow lies."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from passerelle.db import Tx
@@ -12,8 +12,12 @@ class RecordStore(Protocol):
 
     source: Source
 
-    async def load(self, key: CollectionKey) -> dict[str, Record]:
-        """Every record of the collection.
+    def takes_writes(self) -> bool:
+        """Whether a save makes sense just now, as far as is known without asking."""
+        ...
+
+    async def load(self, key: CollectionKey, ids: Collection[str] | None = None) -> dict[str, Record]:
+        """Every record of the collection, those that were removed too, or only the ones with these `ids`.
 
         Raises:
             Unavailable: the home is away; nothing is made up.
@@ -30,12 +34,28 @@ class RecordStore(Protocol):
         """
         ...
 
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        """Forget that these were removed, those that still have this version; may be repeated.
+
+        Raises:
+            Unavailable: the home is away.
+        """
+        ...
+
+    async def keys(self) -> list[CollectionKey]:
+        """Every collection that holds something, of every client.
+
+        Raises:
+            Unavailable: the home is away.
+        """
+        ...
+
 
 class FactBook(Protocol):
     """Facts on their way into their records."""
 
     async def add(self, tx: Tx, fact: Fact) -> None:
-        """Write `fact` down in the transaction of what caused it."""
+        """Write `fact` down in the transaction of what caused it; every process hears of it with the commit."""
         ...
 
     async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
@@ -56,4 +76,12 @@ class Shadow(Protocol):
 
     async def recall(self, tx: Tx, key: CollectionKey) -> tuple[dict[str, Record], int]:
         """What is remembered, and when the newest of it was seen (microseconds since 1970, 0: never)."""
+        ...
+
+    async def drop(self, tx: Tx, key: CollectionKey, ids: Collection[str]) -> None:
+        """Remember these no more."""
+        ...
+
+    async def keys(self, tx: Tx) -> list[CollectionKey]:
+        """Every collection of which something is remembered."""
         ...

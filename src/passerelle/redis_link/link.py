@@ -139,7 +139,7 @@ class RedisLink:
     def _way_to(self, url: str) -> Transport:
         from passerelle.redis_link.tcp import TcpTransport  # noqa: PLC0415 - the driver takes 0.5 s to import
 
-        return TcpTransport(url=url, redactor=self._redactor)
+        return TcpTransport(url=url, redactor=self._redactor, on_fault=self._look)
 
     async def _ask(self, purpose: Purpose, words: tuple[str, ...], *, possible: bool) -> Reply:
         if self._transport is None or not possible:
@@ -177,6 +177,10 @@ class RedisLink:
     def _doubt(self, fault: RedisFault) -> None:
         if self._watch is not None and fault.kind is not FaultKind.BUSY:
             self._watch.doubt()
+
+    def _look(self) -> None:
+        if self._watch is not None:
+            self._watch.look()
 
 
 def _status_at_rest(setting: RedisSetting) -> RedisStatus:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from passerelle.redaction import Redactor
 from passerelle.redis_link.away import Faulted
+from passerelle.redis_link.catalogue import FaultKind
 from passerelle.redis_link.faults import classify
 from passerelle.redis_link.transport import Purpose, Reply
 
@@ -26,7 +27,24 @@ READ_RETRIES = 2
 
 
 class HealingRetry(Retry):
-    """Tries again only what may heal by itself; the plain one knocks 3 times with a wrong password."""
+    """Tries again only what may heal by itself; the plain one knocks 3 times with a wrong password.
+
+    `on_fault` is called at each fault, not after the last try only: the probe finds out meanwhile.
+    """
+
+    def __init__(self, retries: int, on_fault: Callable[[], None]) -> None:
+        super().__init__(EqualJitterBackoff(cap=1.2, base=0.5), retries)
+        self._on_fault = on_fault
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "HealingRetry":
+        """The driver copies one for each connection; `on_fault` stays who it is."""
+        return HealingRetry(self._retries, self._on_fault)
+
+    def _may_heal(self, error: Exception) -> bool:
+        fault = classify(error, Redactor())
+        if fault.kind is FaultKind.AWAY:
+            self._on_fault()
+        return fault.heals
 
     async def call_with_retry(
         self,
@@ -36,19 +54,19 @@ class HealingRetry(Retry):
         with_failure_count: bool = False,  # noqa: FBT001, FBT002 - the driver's signature
     ) -> T:
         """As the driver's own, with `is_retryable` filled in."""
-        return await super().call_with_retry(do, fail, is_retryable or _may_heal, with_failure_count)
+        return await super().call_with_retry(do, fail, is_retryable or self._may_heal, with_failure_count)
 
 
 class TcpTransport:
     """See `Transport`: three clients on one address, for reads (3 tries), writes (once) and the probe (once)."""
 
-    def __init__(self, *, url: str, redactor: Redactor) -> None:
-        """Connects to nothing yet; `url` is a normalised one of `RedisSetting`."""
+    def __init__(self, *, url: str, redactor: Redactor, on_fault: Callable[[], None]) -> None:
+        """Connects to nothing yet; `url` is a normalised one of `RedisSetting`; `on_fault` is called at each fault."""
         self._redactor = redactor
         self.clients = {
-            Purpose.READ: _client(url, connections=READS, retries=READ_RETRIES),
-            Purpose.WRITE: _client(url, connections=WRITES, retries=0),
-            Purpose.PROBE: _client(url, connections=PROBES, retries=0),
+            Purpose.READ: _client(url, connections=READS, retry=HealingRetry(READ_RETRIES, on_fault)),
+            Purpose.WRITE: _client(url, connections=WRITES, retry=HealingRetry(0, on_fault)),
+            Purpose.PROBE: _client(url, connections=PROBES, retry=HealingRetry(0, _nobody)),
         }
 
     async def ask(self, purpose: Purpose, *words: str) -> Reply:
@@ -90,12 +108,12 @@ def queue_client(url: str, *, blocking: bool) -> Redis:
         socket_connect_timeout=SOCKET_LIMIT,
         socket_keepalive=True,
         health_check_interval=0,
-        retry=_retry(READ_RETRIES if blocking else 0),
+        retry=HealingRetry(READ_RETRIES if blocking else 0, _nobody),
         decode_responses=True,
     )
 
 
-def _client(url: str, *, connections: int, retries: int) -> Redis:
+def _client(url: str, *, connections: int, retry: HealingRetry) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=connections,
@@ -104,7 +122,7 @@ def _client(url: str, *, connections: int, retries: int) -> Redis:
         socket_timeout=SOCKET_LIMIT,
         socket_connect_timeout=SOCKET_LIMIT,
         health_check_interval=0,  # otherwise a silent server is asked (retries + 1) squared times
-        retry=_retry(retries),
+        retry=retry,
         decode_responses=True,
     )
     client = Redis.from_pool(pool)
@@ -112,12 +130,8 @@ def _client(url: str, *, connections: int, retries: int) -> Redis:
     return client
 
 
-def _retry(retries: int) -> Retry:
-    return HealingRetry(EqualJitterBackoff(cap=1.2, base=0.5), retries)
-
-
-def _may_heal(error: Exception) -> bool:
-    return classify(error, Redactor()).heals
+def _nobody() -> None:
+    """The probe's own faults, and the queue's, are told in other ways."""
 
 
 def _cancellations() -> int:

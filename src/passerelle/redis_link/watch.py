@@ -17,14 +17,17 @@ from passerelle.redis_link.waiting import Waiting
 log = structlog.get_logger()
 # Callers whose commands keep failing while the probe is well must not make it probe without a pause.
 PAUSE = 0.05
+# After a failed probe that is not believed yet.
+SECOND_LOOK = 0.5
 
 
 class Watch:
-    """Probes every `every` seconds, begin to begin, and at once when a caller met a fault (a doubt).
+    """Probes every `every` seconds, begin to begin, and at once when a caller met a fault.
 
-    Silence means down after one failed probe at the start or after a doubt, otherwise after two in a row, so that one
-    lost packet takes nothing away: down within `every` + 2 s at worst, at once where somebody is waiting for it. What
-    the server says of itself (out of memory, read-only) is believed at once.
+    Silence means down after one failed probe at the start or after a doubt (a call failed for good), otherwise after
+    two in a row, so that one lost packet, or a restart in a blink, takes nothing away: down within `every` + 2 s at
+    worst, within 1 s where somebody is waiting for it. What the server says of itself (out of memory, read-only) is
+    believed at once.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class Watch:
         self._up = up
         self._announcer = announcer
         self._every = every
-        self._doubted = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._doubted = False
         self._missed = False
         self._began = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -71,31 +75,37 @@ class Watch:
                 await self._task
             self._task = None
 
+    def look(self) -> None:
+        """A caller met a fault and tries again: look at once."""
+        self._asked.set()
+
     def doubt(self) -> None:
-        """A caller met a fault: look at once."""
-        self._doubted.set()
+        """A caller gave up: look at once, and believe what is seen."""
+        self._doubted = True
+        self._asked.set()
 
     async def _run(self) -> None:
         while True:
             try:
-                doubted = await self._rest()
-                sure = doubted or self._missed
+                await self._rest()
+                sure = self._doubted or self._missed
                 await self._settle(await self._ask(), sure=sure)
             except Exception:
                 log.exception("The watch over Redis stumbled and goes on")
                 await asyncio.sleep(self._every)
 
-    async def _rest(self) -> bool:
-        """Wait until the next probe is due or somebody doubts; whether somebody does."""
+    async def _rest(self) -> None:
+        """Wait until the next probe is due or somebody asks for one."""
         await asyncio.sleep(PAUSE)
-        left = self._began + self._every - asyncio.get_running_loop().time()
+        every = min(self._every, SECOND_LOOK) if self._missed else self._every
+        left = self._began + every - asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(left, 0)):
-                await self._doubted.wait()
-        return self._doubted.is_set()
+                await self._asked.wait()
 
     async def _ask(self) -> RedisFault | None:
-        self._doubted.clear()
+        self._asked.clear()
+        self._doubted = False
         self._began = asyncio.get_running_loop().time()
         fault = await self._probe.look()
         self._missed = fault is not None

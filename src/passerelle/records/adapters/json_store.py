@@ -5,12 +5,12 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from passerelle.db import StorageFull
-from passerelle.records.model import OPERATIONS_KEPT, Change, CollectionKey, Record, Source, Unreadable
+from passerelle.records.model import Change, CollectionKey, Record, Source, Unreadable
 
 
 class JsonRecordStore:
@@ -23,11 +23,15 @@ class JsonRecordStore:
         self._folder = folder
         self._lock = threading.Lock()  # of threads: a cancelled caller's save goes on, and must not meet the next one's
 
-    async def load(self, key: CollectionKey) -> dict[str, Record]:
+    def takes_writes(self) -> bool:
+        """See `RecordStore.takes_writes`."""
+        return True
+
+    async def load(self, key: CollectionKey, ids: Collection[str] | None = None) -> dict[str, Record]:
         """See `RecordStore.load`."""
         stored = await asyncio.to_thread(self._read, key)
         try:
-            return {i: Record(id=i, version=one["v"], data=dict(one["data"])) for i, one in stored.items()}
+            return {one: _record(one, text) for one, text in stored.items() if ids is None or one in ids}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unreadable(file=key.name) from error
 
@@ -38,6 +42,16 @@ class JsonRecordStore:
         except OSError as error:
             raise (StorageFull() if error.errno == errno.ENOSPC else Unreadable(file=key.name)) from error
 
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        """See `RecordStore.prune`."""
+        await asyncio.to_thread(self._prune, key, {record.id: record.version for record in records})
+
+    async def keys(self) -> list[CollectionKey]:
+        """See `RecordStore.keys`."""
+        return await asyncio.to_thread(
+            lambda: [CollectionKey(client_id=p.parent.name, name=p.stem) for p in sorted(self._folder.glob("*/*.json"))]
+        )
+
     def _save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         with self._lock:
             stored = self._read(key)
@@ -45,6 +59,13 @@ class JsonRecordStore:
             if any(saved):
                 self._replace(key, stored)
             return saved
+
+    def _prune(self, key: CollectionKey, versions: dict[str, int]) -> None:
+        with self._lock:
+            stored = self._read(key)
+            gone = {one for one in versions.keys() & stored if _is_mark(stored[one], versions[one])}
+            if gone:
+                self._replace(key, {one: kept for one, kept in stored.items() if one not in gone})
 
     def _read(self, key: CollectionKey) -> dict[str, Any]:
         try:
@@ -75,12 +96,23 @@ class JsonRecordStore:
         return self._folder / key.client_id / f"{key.name}.json"
 
 
+def _record(record_id: str, stored: dict[str, Any]) -> Record:
+    data = stored["data"]
+    removed = data is None
+    operations = tuple(stored["ops"])
+    return Record(id=record_id, version=stored["v"], data=dict(data or {}), removed=removed, operations=operations)
+
+
+def _is_mark(stored: dict[str, Any], version: int) -> bool:
+    return stored["data"] is None and stored["v"] == version
+
+
 def _apply(stored: dict[str, Any], change: Change) -> bool:
-    current = stored.get(change.id, {"v": 0, "ops": [], "data": {}})
-    if change.operation in current["ops"]:
+    current = _record(change.id, stored[change.id]) if change.id in stored else Record(id=change.id)
+    if change.operation in current.operations:
         return True
-    if current["v"] != change.expected:
+    if current.version != change.expected:
         return False
-    operations = [*current["ops"], change.operation][-OPERATIONS_KEPT:]
-    stored[change.id] = {"v": change.expected + 1, "ops": operations, "data": change.data}
+    after = current.changed(change)
+    stored[change.id] = {"v": after.version, "ops": after.operations, "data": change.data}
     return True

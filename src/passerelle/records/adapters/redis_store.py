@@ -1,18 +1,20 @@
 """Records on Redis: one hash per collection, compare-and-set with an operation id in one Lua script."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from passerelle.records.model import OPERATIONS_KEPT, Change, CollectionKey, Record, Source, Unreadable
 from passerelle.redis_link import RedisLink
 
-# A field holds {"v": version, "ops": the last operations, "data": the document as JSON text}. Measured: without the
-# compare, 8-19 % of acknowledged updates get lost under faults; without the operation, a retry saves twice.
+# A field holds {"v": version, "ops": the last operations, "data": the document as JSON text, empty when it was
+# removed}. Measured: without the compare, 8-19 % of acknowledged updates get lost under faults; without the
+# operation, a retry saves twice.
 SAVE = f"""
 local kept = {OPERATIONS_KEPT}
 local saved = {{}}
-for i = 1, #ARGV, 4 do
-  local id, expected, operation, data = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3]
+for i = 1, #ARGV, 5 do
+  local id, expected, after, operation, data = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local version, ops, known = 0, {{}}, false
   local current = redis.call('HGET', KEYS[1], id)
   if current then
@@ -27,12 +29,22 @@ for i = 1, #ARGV, 4 do
   else
     ops[#ops + 1] = operation
     while #ops > kept do table.remove(ops, 1) end
-    redis.call('HSET', KEYS[1], id, cjson.encode({{v = version + 1, ops = ops, data = data}}))
+    redis.call('HSET', KEYS[1], id, cjson.encode({{v = tonumber(after), ops = ops, data = data}}))
     saved[#saved + 1] = 1
   end
 end
 return saved
 """
+PRUNE = """
+for i = 1, #ARGV, 2 do
+  local current = redis.call('HGET', KEYS[1], ARGV[i])
+  if current then
+    local record = cjson.decode(current)
+    if record.data == '' and record.v == tonumber(ARGV[i + 1]) then redis.call('HDEL', KEYS[1], ARGV[i]) end
+  end
+end
+"""
+_NAME = re.compile(r"passerelle:\{(.*)\}:records:([a-z_]+)", re.DOTALL)
 
 
 class RedisRecordStore:
@@ -44,27 +56,65 @@ class RedisRecordStore:
         """Keep records on the Redis behind `link`."""
         self._link = link
 
-    async def load(self, key: CollectionKey) -> dict[str, Record]:
+    def takes_writes(self) -> bool:
+        """See `RecordStore.takes_writes`."""
+        return self._link.status.writable
+
+    async def load(self, key: CollectionKey, ids: Collection[str] | None = None) -> dict[str, Record]:
         """See `RecordStore.load`; `Unreadable` when a field is no record of ours."""
-        found = await self._link.read("HGETALL", _name(key))
-        return {record_id: _decode(record_id, text) for record_id, text in zip(found[::2], found[1::2], strict=True)}
+        if ids is None:
+            found = await self._link.read("HGETALL", _name(key))
+            texts = dict(zip(found[::2], found[1::2], strict=True))
+        elif ids:
+            texts = dict(zip(ids, await self._link.read("HMGET", _name(key), *ids), strict=True))
+        else:
+            texts = {}
+        return {one: _decode(one, text) for one, text in texts.items() if text is not None}
 
     async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         """See `RecordStore.save`."""
         if not changes:
             return []
-        values = [v for c in changes for v in (c.id, str(c.expected), c.operation, json.dumps(c.data))]
-        saved = await self._link.write("EVAL", SAVE, "1", _name(key), *values)
+        words = [word for change in changes for word in _words(change)]
+        saved = await self._link.write("EVAL", SAVE, "1", _name(key), *words)
         return [bool(one) for one in saved]
+
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        """See `RecordStore.prune`."""
+        words = [word for record in records for word in (record.id, str(record.version))]
+        if words:
+            await self._link.write("EVAL", PRUNE, "1", _name(key), *words)
+
+    async def keys(self) -> list[CollectionKey]:
+        """See `RecordStore.keys`."""
+        cursor, names = "0", set[str]()
+        while True:
+            cursor, found = await self._link.read("SCAN", cursor, "MATCH", "passerelle:{*}:records:*", "COUNT", "1000")
+            names.update(found)
+            if cursor == "0":
+                break
+        matches = [match for match in map(_NAME.fullmatch, sorted(names)) if match]
+        return [CollectionKey(client_id=match[1], name=match[2]) for match in matches]
 
 
 def _name(key: CollectionKey) -> str:
     return f"passerelle:{{{key.client_id}}}:records:{key.name}"
 
 
+def _words(change: Change) -> tuple[str, ...]:
+    data = "" if change.data is None else json.dumps(change.data)
+    return (change.id, str(change.expected), str(change.version), change.operation, data)
+
+
 def _decode(record_id: str, text: str) -> Record:
     try:
-        record = json.loads(text)
-        return Record(id=record_id, version=int(record["v"]), data=dict(json.loads(record["data"])))
+        stored = json.loads(text)
+        return Record(
+            id=record_id,
+            version=int(stored["v"]),
+            data=dict(json.loads(stored["data"] or "{}")),
+            removed=not stored["data"],
+            operations=tuple(stored["ops"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise Unreadable(record=record_id) from error

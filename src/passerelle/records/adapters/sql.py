@@ -1,13 +1,16 @@
 """Records, facts and shadow in SQL."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
+from typing import Any
 
 from passerelle.db import Database, Row, Tx
 from passerelle.records.model import OPERATIONS_KEPT, Change, CollectionKey, Fact, Record, Source
 
 FACTS_AT_ONCE = 1000
+_ALL = "SELECT id, version, ops, data FROM records WHERE client_id = :client_id AND collection = :collection"
+_SOME = f"{_ALL} AND id = ANY(:ids)"
 
 
 class SqlRecordStore:
@@ -19,20 +22,43 @@ class SqlRecordStore:
         """Keep records in `database`."""
         self._database = database
 
-    async def load(self, key: CollectionKey) -> dict[str, Record]:
+    def takes_writes(self) -> bool:
+        """See `RecordStore.takes_writes`."""
+        return True
+
+    async def load(self, key: CollectionKey, ids: Collection[str] | None = None) -> dict[str, Record]:
         """See `RecordStore.load`."""
-        rows = await self._database.read(
-            lambda tx: tx.sql(
-                "SELECT id, version, data FROM records WHERE client_id = :client_id AND collection = :collection",
-                client_id=key.client_id,
-                collection=key.name,
-            )
-        )
-        return _records(rows)
+        if ids is None:
+            return _records(await self._database.read(lambda tx: tx.sql(_ALL, **_of(key))))
+        return _records(await self._database.read(lambda tx: tx.sql(_SOME, **_of(key), ids=sorted(ids))))
 
     async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         """See `RecordStore.save`."""
         return await self._database.run(partial(_save_all, key=key, changes=changes))
+
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        """See `RecordStore.prune`."""
+        marks = [_of(key) | {"id": record.id, "version": record.version} for record in records]
+        await self._database.run(
+            lambda tx: tx.many(
+                "DELETE FROM records WHERE client_id = :client_id AND collection = :collection AND id = :id"
+                " AND version = :version AND data = 'null'",
+                marks,
+            )
+        )
+
+    async def keys(self) -> list[CollectionKey]:
+        """See `RecordStore.keys`."""
+        return await self._database.read(partial(_keys, table="records"))
+
+
+async def _keys(tx: Tx, table: str) -> list[CollectionKey]:
+    rows = await tx.sql(f"SELECT DISTINCT client_id, collection FROM {table} ORDER BY client_id, collection")  # noqa: S608 -- a name of ours
+    return [CollectionKey(client_id=row["client_id"], name=row["collection"]) for row in rows]
+
+
+def _of(key: CollectionKey) -> dict[str, str]:
+    return {"client_id": key.client_id, "collection": key.name}
 
 
 async def _save_all(tx: Tx, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
@@ -46,21 +72,23 @@ def _by_id(changes: Sequence[Change]) -> list[int]:
 
 
 async def _save(tx: Tx, key: CollectionKey, change: Change) -> bool:
-    where = {"client_id": key.client_id, "collection": key.name, "id": change.id}
+    where = _of(key) | {"id": change.id}
     operations = await _operations(tx, where)
     if operations is not None and change.operation in operations:
         return True
     saved = await tx.sql(
         "INSERT INTO records (client_id, collection, id, version, ops, data)"
-        " SELECT :client_id, :collection, :id, 1, :ops, :data WHERE CAST(:expected AS BIGINT) = 0"
+        " SELECT :client_id, :collection, :id, CAST(:version AS BIGINT), :ops, :data"
+        " WHERE CAST(:expected AS BIGINT) = 0"
         " ON CONFLICT DO NOTHING RETURNING version"
         if operations is None
-        else "UPDATE records SET version = version + 1, ops = :ops, data = :data WHERE client_id = :client_id"
+        else "UPDATE records SET version = :version, ops = :ops, data = :data WHERE client_id = :client_id"
         " AND collection = :collection AND id = :id AND version = :expected RETURNING version",
         **where,
         ops=json.dumps([*(operations or []), change.operation][-OPERATIONS_KEPT:]),
         data=json.dumps(change.data),
         expected=change.expected,
+        version=change.version,
     )
     # where nothing was saved, the same operation may have been, by another process, since we looked
     return bool(saved) or change.operation in (await _operations(tx, where) or [])
@@ -82,8 +110,7 @@ class SqlFactBook:
         await tx.sql(
             "INSERT INTO facts (client_id, collection, id, patch, fence, created_us)"
             " VALUES (:client_id, :collection, :id, :patch, :fence, :db_now)",
-            client_id=fact.key.client_id,
-            collection=fact.key.name,
+            **_of(fact.key),
             id=fact.id,
             patch=json.dumps(fact.patch),
             fence=fact.fence,
@@ -96,8 +123,7 @@ class SqlFactBook:
         else:
             rows = await tx.sql(
                 "SELECT * FROM facts WHERE client_id = :client_id AND collection = :collection ORDER BY fence, seq",
-                client_id=key.client_id,
-                collection=key.name,
+                **_of(key),
             )
         return [_fact(row) for row in rows]
 
@@ -116,26 +142,47 @@ class SqlShadow:
             " VALUES (:client_id, :collection, :id, :version, :data, :db_now) ON CONFLICT (client_id, collection, id)"
             " DO UPDATE SET version = excluded.version, data = excluded.data, seen_us = excluded.seen_us"
             " WHERE excluded.version > records_shadow.version",
-            [
-                {"client_id": key.client_id, "collection": key.name, "id": r.id, "version": r.version}
-                | {"data": json.dumps(r.data)}
-                for r in records
-            ],
+            [_of(key) | {"id": one.id, "version": one.version, "data": _text(one)} for one in records],
         )
 
     async def recall(self, tx: Tx, key: CollectionKey) -> tuple[dict[str, Record], int]:
         """See `Shadow.recall`."""
         rows = await tx.sql(
-            "SELECT id, version, data, seen_us FROM records_shadow"
+            "SELECT id, version, '[]' AS ops, data, seen_us FROM records_shadow"
             " WHERE client_id = :client_id AND collection = :collection",
-            client_id=key.client_id,
-            collection=key.name,
+            **_of(key),
         )
         return _records(rows), max((row["seen_us"] for row in rows), default=0)
 
+    async def drop(self, tx: Tx, key: CollectionKey, ids: Collection[str]) -> None:
+        """See `Shadow.drop`."""
+        await tx.sql(
+            "DELETE FROM records_shadow WHERE client_id = :client_id AND collection = :collection AND id = ANY(:ids)",
+            **_of(key),
+            ids=sorted(ids),
+        )
+
+    async def keys(self, tx: Tx) -> list[CollectionKey]:
+        """See `Shadow.keys`."""
+        return await _keys(tx, "records_shadow")
+
 
 def _records(rows: list[Row]) -> dict[str, Record]:
-    return {row["id"]: Record(id=row["id"], version=row["version"], data=json.loads(row["data"])) for row in rows}
+    return {row["id"]: _record(row, json.loads(row["data"])) for row in rows}
+
+
+def _record(row: Row, data: dict[str, Any] | None) -> Record:
+    return Record(
+        id=row["id"],
+        version=row["version"],
+        data=data or {},
+        removed=data is None,
+        operations=tuple(json.loads(row["ops"])),
+    )
+
+
+def _text(record: Record) -> str:
+    return json.dumps(None if record.removed else record.data)
 
 
 def _fact(row: Row) -> Fact:
