@@ -123,6 +123,32 @@ class Client:
         """Sandbox: make a virtual phone."""
         return self._ask("POST", "/sandbox/phones", json={"number": phone_number, "name": name})
 
+    def add_client(self, name: str) -> Json:
+        """Somebody who may use the gateway; the key in the answer is shown this once."""
+        return self._ask("POST", "/api/clients", json={"name": name})
+
+    def clients(self) -> list[Json]:
+        """Every client with its keys, not their secrets."""
+        items: list[Json] = self._ask("GET", "/api/clients")["items"]
+        return items
+
+    def add_key(self, client_id: str) -> Json:
+        """One more key for a client, shown this once."""
+        return self._ask("POST", f"/api/clients/{quote(client_id, safe='')}/keys")
+
+    def tend_records(self, verb: str) -> Json:
+        """``reload``, ``restore`` or ``accept``: how many records of each sort that was about."""
+        return self._ask("POST", f"/api/records/{verb}")
+
+    def import_records(self, client_id: str, collection: str, records: list[Json]) -> Json:
+        """Save records that are not there yet: how many were saved, were there, and which are there with other data."""
+        wish = {"client_id": client_id, "collection": collection, "records": records}
+        return self._ask("POST", "/api/records/import", json=wish)
+
+    def health(self) -> Json:
+        """How the gateway is; everything about it for the admin."""
+        return self._ask("GET", "/api/health")
+
     def _ask(self, method: str, path: str, **parts: Any) -> Json:
         try:
             response = self._http.request(method, path, **parts)

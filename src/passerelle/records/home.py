@@ -76,6 +76,10 @@ class Home:
         """See `RecordStore.save`; never raises `RecordsSuspect`: load first."""
         return await self._store.save(key, changes)
 
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        """See `RecordStore.prune`."""
+        await self._store.prune(key, records)
+
     def saved(self, key: CollectionKey, records: Sequence[Record]) -> None:
         """These were saved as they are."""
         self._memory.keep(key, records, as_of=self._clock.now(), whole=False)

@@ -99,11 +99,17 @@ class Memory:
 
     async def drop(self, key: CollectionKey, ids: set[str]) -> None:
         """Nobody knows these any more."""
-        for one in ids:
+        for one in ids if key in self._unkept else ():
             self._unkept[key].pop(one, None)
         if self._shadow is not None and ids:
             await self._database.run(partial(self._shadow.drop, key=key, ids=sorted(ids)))
         self.forget(key, ids)
+
+    async def reset(self, key: CollectionKey) -> None:
+        """Begin again with what the shadow has of this collection."""
+        with suppress(Unavailable):
+            await self.flush()
+        self._seen.pop(key, None)
 
     def forget(self, key: CollectionKey, ids: set[str]) -> None:
         """This process knows these no more."""

@@ -1,7 +1,7 @@
 """Collections of versioned documents: read, wished for, told of."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -52,6 +52,15 @@ class Records:
     async def change(self, key: CollectionKey, record_id: str, edit: Edit) -> Record:
         """See `Wishes.change`."""
         return await self._wishes.change(key, record_id, edit)
+
+    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
+        """Forget for good that these were removed; for marks so old that no change of before can arrive any more.
+
+        Raises:
+            Unavailable, Rejected: the home is away; may be asked again.
+        """
+        await self.memory.drop(key, {record.id for record in records})
+        await self.home.prune(key, records)
 
     def outcome(self, operation: str) -> Outcome:
         """See `Wishes.outcome`."""

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from passerelle.clients.model import Caller
+from passerelle.clients.model import LOGINS, Caller
 from passerelle.clock import rfc3339
-from passerelle.sessions.model import Session
+from passerelle.records.care import Care, SideBySide
+from passerelle.records.model import Record
+from passerelle.sessions.model import COLLECTION, Session
 from passerelle.sessions.service import Sessions, SessionsReading
 
 
@@ -57,3 +59,42 @@ def _shown(session: Session, reading: SessionsReading) -> dict[str, Any]:
         "source": reading.source,
         "as_of": rfc3339(reading.as_of),
     }
+
+
+def check_routes(care: Care) -> APIRouter:
+    """``/api/database/check-sessions``; that the caller is the admin is the caller's business."""
+    router = APIRouter(tags=["sessions"])
+
+    @router.get("/api/database/check-sessions")
+    async def check_sessions() -> dict[str, Any]:
+        """Linked phones, and logins of the dashboard, in Redis against those in memory."""
+        return {**_compared(*await care.compare(COLLECTION)), "logins": _compared(*await care.compare(LOGINS))}
+
+    return router
+
+
+def _compared(reached: bool, sides: list[SideBySide]) -> dict[str, Any]:  # noqa: FBT001 -- as `compare` tells it
+    home = {one: record for side in sides for one, record in side.home.items()}
+    memory = {one: record for side in sides for one, record in side.memory.items()}
+    different = sorted(one for one in home.keys() & memory if home[one] != memory[one])
+    return {
+        "redis": _side(home),
+        "memory": _side(memory),
+        "only_in_redis": sorted(home.keys() - memory),
+        "only_in_memory": sorted(memory.keys() - home),
+        "different": different,
+        "in_step": reached and not different and home.keys() == memory.keys(),
+    }
+
+
+def _side(records: dict[str, Record]) -> dict[str, Any]:
+    items = [
+        {
+            "id": record.id,
+            "user_id": record.data.get("user_id"),
+            "state": record.data.get("state"),
+            "version": record.version,
+        }
+        for _, record in sorted(records.items())
+    ]
+    return {"count": len(items), "items": items}

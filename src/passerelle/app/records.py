@@ -1,26 +1,45 @@
-"""Records and linked phones."""
+"""Records, and the features that live in them: clients, logins, linked phones."""
 
 from passerelle.app.base import Base
+from passerelle.clients.logins import Logins
+from passerelle.clients.model import CLIENTS, LOGINS
+from passerelle.clients.service import Clients
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
 from passerelle.records.adapters.sql import SqlFactBook, SqlRecordStore, SqlShadow
+from passerelle.records.care import Care
 from passerelle.records.ports import RecordStore
 from passerelle.records.service import Records
 from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlSpeakerBook
+from passerelle.sessions.model import COLLECTION as SESSIONS
 from passerelle.sessions.service import Sessions
 
 
-def compose_records(base: Base) -> Records:
-    """Versioned documents, told of every change of Redis."""
+def compose_records(base: Base) -> tuple[Records, Care]:
+    """Versioned documents, told of every change of Redis; and what an operator does with them."""
+    store, facts = _store(base), SqlFactBook()
     records = Records(
-        store=_store(base),
-        facts=SqlFactBook(),
+        store=store,
+        facts=facts,
         shadow=SqlShadow() if base.redis.configured else None,
         database=base.database,
         clock=base.clock,
     )
     base.link.listen(records)
-    return records
+    care = Care(
+        records=records,
+        store=store,
+        facts=facts,
+        database=base.database,
+        names=(CLIENTS, SESSIONS, LOGINS),
+        production=base.settings.env == "production",
+    )
+    return records, care
+
+
+def compose_clients(base: Base, records: Records) -> tuple[Clients, Logins]:
+    """Who may come in, and who is in."""
+    return Clients(records=records, database=base.database, clock=base.clock), Logins(records=records, clock=base.clock)
 
 
 def compose_sessions(base: Base, records: Records) -> Sessions:

@@ -1,0 +1,123 @@
+"""``passerelle records`` and ``passerelle clients``: what an operator does with records and with who may come in."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from passerelle.cli.reach import gateway
+from passerelle.client import ApiProblem, Client
+from passerelle.client.http import Json
+from passerelle.errors import Misconfigured
+from passerelle.redaction import Redactor
+from passerelle.settings import Settings
+
+BODY_BYTES = 500_000  # of one request; the gateway takes 1 MB
+DONE = {
+    "reload": "✅ {key} reloaded from {source}: {count}",
+    "restore": "✅ {key} brought back to {source}: {count}",
+    "accept": "✅ {key} given up: {count}",
+}
+MANY_DIFFERENCES = 20  # more are counted, not listed
+
+
+def tend(settings: Settings, redactor: Redactor, verb: str) -> int:
+    """Reload, restore or accept; the exit code."""
+
+    def do(client: Client) -> int:
+        done = client.tend_records(verb)
+        for one in done["keys"]:
+            print(DONE[verb].format(**one, source=done["source"]))  # noqa: T201 -- the command line speaks
+        return 0
+
+    return _with_gateway(settings, redactor, do)
+
+
+def import_folder(settings: Settings, redactor: Redactor, folder: Path) -> int:
+    """Bring the JSON records below `folder`; 1 when some are there already with other data."""
+    collections = list(_read(folder))
+
+    def do(client: Client) -> int:
+        different = 0
+        for client_id, collection, records in collections:
+            saved, same, others = _import(client, client_id, collection, records)
+            print(f"✅ {client_id} {collection}: {saved} saved, {same} there already, {len(others)} different")  # noqa: T201 -- the same
+            for record_id in others[:MANY_DIFFERENCES]:
+                print(f"⚠️ {client_id} {collection} {record_id}: there with other data, left as it is")  # noqa: T201 -- the same
+            different += len(others)
+        return 1 if different else 0
+
+    return _with_gateway(settings, redactor, do)
+
+
+def add_client(settings: Settings, redactor: Redactor, name: str) -> int:
+    """Make a client and show its key, this once."""
+
+    def do(client: Client) -> int:
+        made = client.add_client(name)
+        print(f"✅ {made['id']} - {made['name']}\n{made['api_key']}")  # noqa: T201 -- the same
+        print("Keep the key now: it is not shown again.", file=sys.stderr)  # noqa: T201 -- the same
+        return 0
+
+    return _with_gateway(settings, redactor, do)
+
+
+def show_keys(settings: Settings, redactor: Redactor, client_id: str, *, new: bool) -> int:
+    """The keys of a client, or one more."""
+
+    def do(client: Client) -> int:
+        if new:
+            print(client.add_key(client_id)["api_key"])  # noqa: T201 -- the same
+            return 0
+        found = [one for one in client.clients() if one["id"] == client_id]
+        if not found:
+            raise ApiProblem(404, {"detail": "There is no such client."})
+        for key in found[0]["keys"]:
+            print(f"{key['id']}  {key['created_at']}  {'revoked' if key['revoked'] else 'good'}")  # noqa: T201 -- the same
+        return 0
+
+    return _with_gateway(settings, redactor, do)
+
+
+def _with_gateway(settings: Settings, redactor: Redactor, do: Callable[[Client], int]) -> int:
+    with gateway(settings, redactor) as client:
+        try:
+            return do(client)
+        except ApiProblem as problem:
+            print(f"❌ {problem} {problem.hint}".rstrip(), file=sys.stderr)  # noqa: T201 -- the same
+            return 1
+
+
+def _import(client: Client, client_id: str, collection: str, records: list[Json]) -> tuple[int, int, list[str]]:
+    saved, same, different = 0, 0, list[str]()
+    for part in _parts(records):
+        told = client.import_records(client_id, collection, part)
+        saved, same, different = saved + told["saved"], same + told["same"], different + told["different"]
+    return saved, same, different
+
+
+def _parts(records: list[Json]) -> Iterator[list[Json]]:
+    part, size = list[Json](), 0
+    for record in records:
+        length = len(json.dumps(record))
+        if part and size + length > BODY_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += length
+    if part:
+        yield part
+
+
+def _read(folder: Path) -> Iterator[tuple[str, str, list[Json]]]:
+    """Client, collection and records of each file; what was removed is left out."""
+    files = sorted(folder.glob("*/*.json"))
+    if not files:
+        raise Misconfigured(f"There are no records (CLIENT/COLLECTION.json) in {folder}.")
+    for path in files:
+        try:
+            stored = json.loads(path.read_text("utf-8"))
+            records = [{"id": i, "version": one["v"], "data": one["data"]} for i, one in stored.items() if one["data"]]
+        except (OSError, ValueError, AttributeError, KeyError, TypeError):
+            raise Misconfigured(f"{path} is not a file of records.") from None
+        yield path.parent.name, path.stem, records
