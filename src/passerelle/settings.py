@@ -38,7 +38,20 @@ def _read_span(value: object) -> object:
         raise ValueError("longer than any time") from None
 
 
-SECRETS = ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "PASSERELLE_ADMIN_KEY", "PASSERELLE_SECRET_KEY")
+class _UnreadableFile(Misconfigured):
+    """A file that ``NAME_FILE`` names, and that holds no secret."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} {why}.")
+        self.name = name
+
+
+SECRETS = (
+    *("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "KV_REST_API_URL", "KV_REST_API_TOKEN"),
+    *("PASSERELLE_ADMIN_KEY", "PASSERELLE_SECRET_KEY"),
+)
+# Blank, these are a finding: somebody meant to fill them in.
+KEPT_BLANK = frozenset({"REDIS_URL", "KV_REST_API_URL", "UPSTASH_REDIS_REST_URL"})
 Span = Annotated[timedelta, BeforeValidator(_read_span)]
 
 
@@ -47,7 +60,7 @@ def _named(name: str, *others: str, default: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """What the environment and ``.env`` say; blank is the same as not set (but for ``REDIS_URL``: a finding)."""
+    """What the environment and ``.env`` say; blank is the same as not set (but for an address of Redis: a finding)."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
@@ -62,6 +75,8 @@ class Settings(BaseSettings):
     redis_host: str | None = _named("REDIS_HOST", default=None)
     redis_port: str | None = _named("REDIS_PORT", default=None)
     redis_password: SecretStr | None = _named("REDIS_PASSWORD", default=None)
+    kv_rest_api_url: SecretStr | None = _named("KV_REST_API_URL", "UPSTASH_REDIS_REST_URL", default=None)
+    kv_rest_api_token: SecretStr | None = _named("KV_REST_API_TOKEN", "UPSTASH_REDIS_REST_TOKEN", default=None)
     provider: Literal["sandbox"] | None = _named("PASSERELLE_PROVIDER", default=None)
     sandbox_url: str | None = _named("PASSERELLE_SANDBOX_URL", default=None)
     sandbox_latency: Span = _named("PASSERELLE_SANDBOX_LATENCY", default=timedelta(milliseconds=300))
@@ -86,13 +101,15 @@ class Settings(BaseSettings):
     database_url_file: str | None = _named("DATABASE_URL_FILE", default=None)
     redis_url_file: str | None = _named("REDIS_URL_FILE", default=None)
     redis_password_file: str | None = _named("REDIS_PASSWORD_FILE", default=None)
+    kv_rest_api_url_file: str | None = _named("KV_REST_API_URL_FILE", default=None)
+    kv_rest_api_token_file: str | None = _named("KV_REST_API_TOKEN_FILE", default=None)
     admin_key_file: str | None = _named("PASSERELLE_ADMIN_KEY_FILE", default=None)
     secret_key_file: str | None = _named("PASSERELLE_SECRET_KEY_FILE", default=None)
 
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, values: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in values.items() if not _is_blank(value) or name == "REDIS_URL"}
+        kept = {name: value for name, value in values.items() if not _is_blank(value) or name in KEPT_BLANK}
         for name in SECRETS:
             path = kept.pop(f"{name}_FILE", None)
             if path is not None and name not in kept:
@@ -128,16 +145,49 @@ def read_settings(**given: Any) -> Settings:
     Raises:
         Misconfigured: one line per setting that is wrong; never its value.
     """
-    try:
-        settings = Settings(**{_VARIABLES[name]: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise Misconfigured("\n".join(lines)) from None
-    if settings.attempt_limit >= settings.lease:
-        raise Misconfigured("PASSERELLE_ATTEMPT_LIMIT must be shorter than PASSERELLE_LEASE.")
-    if settings.env == "production" and settings.provider is None:
-        raise Misconfigured("PASSERELLE_PROVIDER must be set in production (sandbox, multidevice or cloud_api).")
+    settings, wrong = examine_settings(**given)
+    if wrong:
+        raise Misconfigured("\n".join(wrong))
     return settings
+
+
+def examine_settings(**given: Any) -> tuple[Settings, list[str]]:
+    """The settings, with the default in place of every wrong one, and one line for each of these; never a value."""
+    chosen = {_VARIABLES[name]: value for name, value in given.items() if value is not None}
+    wrong = list[str]()
+    while True:
+        try:
+            settings = Settings(**chosen)
+        except ValidationError as error:
+            for one in error.errors(include_input=False):
+                name = str(one["loc"][0])
+                wrong.append(f"{name}: {one['msg']}")
+                chosen |= _default_of(name)
+        except _UnreadableFile as error:
+            wrong.append(str(error))
+            chosen[error.name] = ""
+        else:
+            named = tuple(line.partition(":")[0] for line in wrong)
+            return settings, wrong + [line for line in _at_odds(settings) if not line.startswith(named)]
+
+
+def _default_of(name: str) -> dict[str, Any]:
+    """What gives a setting its default, whichever of its names was used."""
+    for field, variable in _VARIABLES.items():
+        info = Settings.model_fields[field]
+        if isinstance(info.validation_alias, AliasChoices) and name in info.validation_alias.choices:
+            return {variable: info.default}
+    raise Misconfigured(f"{name} is no setting of Passerelle.")
+
+
+def _at_odds(settings: Settings) -> list[str]:
+    """Settings that are right alone and wrong together."""
+    wrong = []
+    if settings.attempt_limit >= settings.lease:
+        wrong.append("PASSERELLE_ATTEMPT_LIMIT must be shorter than PASSERELLE_LEASE.")
+    if settings.env == "production" and settings.provider is None:
+        wrong.append("PASSERELLE_PROVIDER must be set in production (sandbox, multidevice or cloud_api).")
+    return wrong
 
 
 def _is_blank(value: object) -> bool:
@@ -149,7 +199,7 @@ def _read_file(name: str, path: Path) -> str:
     try:
         text = path.read_text("utf-8").strip()
     except OSError as error:
-        raise Misconfigured(f"{name} cannot be read: {error.strerror}.") from None
+        raise _UnreadableFile(name, f"cannot be read: {error.strerror}") from None
     if not text:
-        raise Misconfigured(f"{name} names an empty file.")
+        raise _UnreadableFile(name, "names an empty file")
     return text

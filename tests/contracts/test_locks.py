@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
@@ -11,9 +11,11 @@ from contracts.wire import Wire
 from passerelle.coordination.adapters.redis_locks import RedisLocks
 from passerelle.coordination.ports import LockKey
 from passerelle.errors import Unavailable
-from passerelle.redis_link import RedisAway, RedisLink
+from passerelle.redaction import Redactor
+from passerelle.redis_link import RedisAway, RedisLink, examine
 
 from .conftest import OpenLink
+from rest_double import TOKEN, RestDouble
 from servers import HOST, BlackHole, RedisServer, eventually, free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("A2")]
@@ -21,9 +23,16 @@ TTL = timedelta(minutes=5)
 KEY = LockKey(client_id="default", operation="pairing", user_id="u1")
 
 
-@pytest.fixture
-async def locks(redis_server: RedisServer, open_link: OpenLink) -> RedisLocks:
-    return RedisLocks(await open_link(redis_server.url))
+@pytest.fixture(params=["tcp", "rest"])
+async def locks(
+    request: pytest.FixtureRequest, redis_server: RedisServer, open_link: OpenLink
+) -> AsyncIterator[RedisLocks]:
+    if request.param == "tcp":
+        yield RedisLocks(await open_link(redis_server.url))
+        return
+    async with RestDouble(redis_server) as double:
+        setting = examine(None, rest_url=double.url, rest_token=TOKEN)
+        yield RedisLocks(await open_link(RedisLink(setting=setting, redactor=Redactor(), probe_every=0.1)))
 
 
 def of(user_id: str = "u1", client_id: str = "default", operation: str = "pairing") -> LockKey:

@@ -8,7 +8,7 @@ from passerelle.redis_link import FaultKind
 from passerelle.redis_link.catalogue import CATALOGUE
 from passerelle.redis_link.faults import BY_TEXT, BY_WORD, classify
 
-AWAY, UNWRITABLE, BUSY, REFUSED = FaultKind
+AWAY, UNWRITABLE, BUSY, REFUSED, RISK = FaultKind
 VERIFY = "Error 1 connecting to h:1. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
 ROWS: list[tuple[BaseException, str, FaultKind, bool]] = [
     (
@@ -18,6 +18,14 @@ ROWS: list[tuple[BaseException, str, FaultKind, bool]] = [
         False,
     ),
     (ConnectionRefusedError(111, "Connection refused"), "REDIS_REFUSED", AWAY, False),
+    (OSError(113, "Connect call failed ('10.0.0.1', 6379)"), "REDIS_NO_ROUTE", AWAY, False),
+    (
+        redis.ConnectionError("Error 101 connecting to h:6379. Connect call failed ('fd00::1', 6379)."),
+        "REDIS_NO_ROUTE",
+        AWAY,
+        False,
+    ),
+    (OSError(110, "Connect call failed ('10.0.0.1', 6379)"), "REDIS_CONNECT_TIMEOUT", AWAY, False),
     (
         redis.ConnectionError("Error -2 connecting to x.invalid:6379. Name or service not known."),
         "REDIS_DNS",
@@ -92,6 +100,7 @@ ROWS: list[tuple[BaseException, str, FaultKind, bool]] = [
     (redis.ConnectionError("Error 2 connecting to h:1. No such file or directory."), "REDIS_TLS_CA", AWAY, False),
     (redis.ConnectionError(f"{VERIFY}Hostname mismatch, not valid for 'localhost'."), "REDIS_TLS_NAME", AWAY, False),
     (redis.ConnectionError(f"{VERIFY}certificate has expired"), "REDIS_TLS_EXPIRED", AWAY, False),
+    (redis.ConnectionError(f"{VERIFY}certificate is not yet valid"), "REDIS_TLS_EXPIRED", AWAY, False),
     (
         redis.ConnectionError("Error while reading from h:1 : (1, '[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13')"),
         "REDIS_TLS_CLIENT_CERT",
@@ -118,8 +127,16 @@ def test_the_row_is_named(error: BaseException, code: str, kind: FaultKind, *, m
 def test_every_code_has_a_cause_and_a_fix(code: str) -> None:
     known = CATALOGUE[code]
     assert code.startswith("REDIS_")
-    assert len(known.cause.en) > 10
-    assert len(known.fix.en) > 10
+    for text in (known.cause, known.fix):
+        assert len(text.en) > 10
+        assert len(text.fr) > 10
+        assert text.fr != text.en
+
+
+def test_what_is_a_risk_only_makes_no_command_fail() -> None:
+    risks = {code for code, known in CATALOGUE.items() if known.kind is RISK}
+    assert "REDIS_EVICTION" in risks
+    assert not risks & {*BY_WORD.values(), *(code for _, code in BY_TEXT)}
 
 
 def test_every_code_of_the_tables_is_in_the_catalogue() -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 
 from passerelle.redaction import Redactor
@@ -57,8 +57,8 @@ def test_the_driver_is_built_with_our_numbers() -> None:
     transport = TcpTransport(url="redis://127.0.0.1:1/0", redactor=Redactor(), on_fault=lambda: None)
     for purpose, connections, retries in ((Purpose.READ, 4, 2), (Purpose.WRITE, 2, 0), (Purpose.PROBE, 1, 0)):
         pool = transport.clients[purpose].connection_pool
-        assert isinstance(pool, BlockingConnectionPool)
-        assert (pool.max_connections, pool.timeout) == (connections, 2.0)
+        assert isinstance(pool, ConnectionPool)
+        assert (pool.max_connections, transport.turns[purpose]._value) == (connections, connections)
         connection: Any = pool.make_connection()  # type: ignore[no-untyped-call]
         assert isinstance(connection.retry, Retry)  # the asyncio one: the other silently never retries
         assert connection.retry.get_retries() == retries
@@ -459,12 +459,13 @@ async def test_a_full_pool_is_busy_and_not_down(open_link: Any, heard: Any, redi
     link = await open_link(redis_server.url)
     transport = link._transport
     assert isinstance(transport, TcpTransport)
-    pool = transport.clients[Purpose.WRITE].connection_pool
-    held = [await pool.get_connection() for _ in range(2)]  # type: ignore[no-untyped-call]
+    turn = transport.turns[Purpose.WRITE]
+    for _ in range(2):
+        await turn.acquire()
     away = await refused(link.write(*PUT), 3)
     assert (away.fault.code, away.fault.kind, away.maybe_applied) == ("REDIS_POOL_BUSY", FaultKind.BUSY, False)
-    for connection in held:
-        await pool.release(connection)
+    for _ in range(2):
+        turn.release()
     assert await link.write(*PUT)
     assert heard.words == ["up"]
 

@@ -165,7 +165,10 @@ def test_no_finding_and_no_repr_quotes_the_password(password: str) -> None:
 @pytest.mark.parametrize(("finding_id", "form"), list(MISTAKES))
 def test_every_finding_says_what_why_and_what_to_do(finding_id: str, form: str) -> None:
     finding = mistake(finding_id, form)
-    assert all(len(text.en) > 10 for text in (finding.what, finding.cause, finding.fix))
+    for text in (finding.what, finding.cause, finding.fix):
+        assert len(text.en) > 10
+        assert len(text.fr) > 10
+        assert text.fr != text.en
 
 
 @pytest.mark.parametrize("password", ["a$b", "<ab", "x<y>", "{a}", "${", "50%", "a@b", "a:b", "a b", "p%40"])

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from passerelle.clock import Clock
 from passerelle.db import Database
-from passerelle.redis_link import RedisLink, RedisSetting
+from passerelle.redaction import Redactor
+from passerelle.redis_link import RedisLink, RedisSetting, examine
 from passerelle.sandbox.host import Sandbox
 from passerelle.settings import Settings
 
@@ -17,6 +18,7 @@ class Base:
     database: Database
     link: RedisLink
     redis: RedisSetting
+    redactor: Redactor
     sandbox: Sandbox
     worker_id: str
 
@@ -24,3 +26,15 @@ class Base:
     def clock(self) -> Clock:
         """Business time."""
         return self.sandbox.clock
+
+
+def redis_setting(settings: Settings) -> RedisSetting:
+    """What the settings say of Redis."""
+    return examine(
+        settings.secret("redis_url"),
+        settings.redis_host,
+        settings.redis_port,
+        settings.secret("redis_password"),
+        settings.secret("kv_rest_api_url"),
+        settings.secret("kv_rest_api_token"),
+    )

@@ -22,15 +22,55 @@ SANDBOX_IN_PRODUCTION = Finding(
         "Name a real provider, or set PASSERELLE_ENV=local.", "Choisissez un vrai fournisseur, ou PASSERELLE_ENV=local."
     ),
 )
+REDIS_MISSING_IN_PRODUCTION = Finding(
+    id="REDIS_MISSING_IN_PRODUCTION",
+    level=Level.WARNING,
+    what=Text(
+        "Production runs without Redis: records live in SQL or in files, and nothing is announced between processes.",
+        "La production tourne sans Redis : tout vit en SQL ou en fichiers, rien n'est annoncé entre processus.",
+    ),
+    cause=Text(
+        "PASSERELLE_ENV is production, and REDIS_URL (or REDIS_HOST, KV_REST_API_URL) is not set.",
+        "PASSERELLE_ENV vaut production, et REDIS_URL (ou REDIS_HOST, KV_REST_API_URL) n'est pas défini.",
+    ),
+    fix=Text(
+        "Set REDIS_URL; or PASSERELLE_ENV=local where Redis is not wanted.",
+        "Définissez REDIS_URL ; ou PASSERELLE_ENV=local si Redis n'est pas voulu.",
+    ),
+)
+SETTING_WRONG = Finding(
+    id="SETTING_WRONG",
+    level=Level.ERROR,
+    what=Text("A setting is wrong.", "Un réglage est faux."),
+    cause=Text(
+        "Its value is none that it can have; the gateway does not start with it.",
+        "Sa valeur n'est pas admise ; la passerelle ne démarre pas ainsi.",
+    ),
+    fix=Text(
+        "Correct it in the environment or in .env; docs/settings.md lists what each may be.",
+        "Corrigez-le dans l'environnement ou dans .env ; docs/settings.md liste les valeurs admises.",
+    ),
+)
+SANDBOX = Finding(
+    id="PROVIDER_SANDBOX",
+    level=Level.OK,
+    what=Text(
+        "The provider is the SANDBOX: nothing reaches WhatsApp.",
+        "Le fournisseur est le bac à sable (SANDBOX) : rien n'atteint WhatsApp.",
+    ),
+)
+CRITICAL = frozenset({REDIS_MISSING_IN_PRODUCTION.id})
 log = structlog.get_logger()
 
 
 def findings_of(settings: Settings, setting: RedisSetting) -> tuple[Finding, ...]:
     """What these settings have wrong, for where they are used."""
+    found = tuple(finding for finding in setting.findings if finding.id != "REDIS_URL_MISSING")
     if settings.env == "local":
-        return tuple(finding for finding in setting.findings if finding.id != "REDIS_URL_MISSING")
+        return found
+    missing = () if setting.configured else (REDIS_MISSING_IN_PRODUCTION,)
     pretended = (SANDBOX_IN_PRODUCTION,) if settings.provider_name == "sandbox" else ()
-    return setting.findings + pretended
+    return found + missing + pretended
 
 
 def report(findings: tuple[Finding, ...]) -> None:
@@ -38,4 +78,8 @@ def report(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         say = log.error if finding.level is Level.ERROR else log.warning
         sign = "❌" if finding.level is Level.ERROR else "⚠️"
+        if finding.level is Level.OK:
+            say, sign = log.info, "ℹ️"
+        if finding.id in CRITICAL:
+            say, sign = log.critical, "⚠️ CRITICAL:"
         say(f"{sign} {finding.what.en}", finding=finding.id, cause=finding.cause.en, fix=finding.fix.en)

@@ -7,12 +7,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from passerelle.app.base import Base
+from passerelle.app.base import Base, redis_setting
+from passerelle.app.checks import compose_diagnosis
 from passerelle.app.findings import findings_of, report
 from passerelle.app.leads import compose_leads, compose_settlements
 from passerelle.app.messages import compose_messages
 from passerelle.app.pairing import compose_pairing
-from passerelle.app.sessions import compose_records, compose_sessions
+from passerelle.app.records import compose_clients, compose_records, compose_sessions
+from passerelle.clients.jobs import LoginJobs
+from passerelle.clients.logins import Logins
+from passerelle.clients.service import Clients
 from passerelle.clock import Clock
 from passerelle.coordination.adapters.sql_workers import SqlWorkerBook
 from passerelle.coordination.news import News
@@ -21,6 +25,7 @@ from passerelle.db import Database
 from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
+from passerelle.diagnostics.cached import Diagnosis
 from passerelle.diagnostics.model import Finding
 from passerelle.errors import Misconfigured
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
@@ -31,9 +36,10 @@ from passerelle.messages.service import Messages
 from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import Attempt
 from passerelle.pairing.service import Pairing
+from passerelle.records.care import Care
 from passerelle.records.service import Records
 from passerelle.redaction import Redactor
-from passerelle.redis_link import RedisLink, RedisSetting, examine
+from passerelle.redis_link import RedisLink
 from passerelle.sandbox.host import Sandbox, open_sandbox
 from passerelle.sessions.jobs import EventJobs
 from passerelle.sessions.service import Sessions
@@ -51,6 +57,9 @@ class App:
     clock: Clock
     sandbox: Sandbox
     records: Records
+    care: Care
+    clients: Clients
+    logins: Logins
     sessions: Sessions
     pairing: Pairing
     news: News[Attempt]
@@ -64,6 +73,7 @@ class App:
     jobs: tuple[Jobs, ...]
     queue: QueueWorker | None
     findings: tuple[Finding, ...]
+    diagnosis: Diagnosis
 
 
 @asynccontextmanager
@@ -78,7 +88,7 @@ async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | N
         stack.push_async_callback(database.close)
         await migrate(database)
         sandbox = await stack.enter_async_context(_sandbox(settings, database))
-        redis = _redis_setting(settings)
+        redis = redis_setting(settings)
         link = RedisLink(setting=redis, redactor=redactor)
         stack.push_async_callback(link.close)
         base = Base(
@@ -86,6 +96,7 @@ async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | N
             database=database,
             link=link,
             redis=redis,
+            redactor=redactor,
             sandbox=replace(sandbox, sender=sender or sandbox.sender),
             worker_id=f"worker_{secrets.token_hex(8)}",
         )
@@ -101,13 +112,17 @@ async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | N
 
 
 async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
-    records = compose_records(base)
+    records, care = compose_records(base)
+    clients, logins = compose_clients(base, records)
     sessions = compose_sessions(base, records)
     linking = compose_pairing(base, sessions)
     if linking.announcer is not None:
         stack.push_async_callback(linking.announcer.close)
     messages, message_jobs = compose_messages(base, sessions, compose_settlements(base, table))
     leads, contractors, lead_jobs = compose_leads(base, messages, table)
+    findings = findings_of(base.settings, base.redis) + table.findings
+    diagnosis = compose_diagnosis(base, sessions=sessions, findings=findings)
+    stack.push_async_callback(diagnosis.close)
     return App(
         settings=base.settings,
         database=base.database,
@@ -115,6 +130,9 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
         clock=base.clock,
         sandbox=base.sandbox,
         records=records,
+        care=care,
+        clients=clients,
+        logins=logins,
         sessions=sessions,
         pairing=linking.pairing,
         news=linking.news,
@@ -125,9 +143,16 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
         workers=SqlWorkerBook(),
         pairing_jobs=linking.jobs,
         message_jobs=message_jobs,
-        jobs=(linking.jobs, message_jobs, EventJobs(base.sandbox.events, messages), lead_jobs),
+        jobs=(
+            linking.jobs,
+            message_jobs,
+            EventJobs(base.sandbox.events, messages),
+            lead_jobs,
+            LoginJobs(logins, base.clock),
+        ),
         queue=linking.queue,
-        findings=findings_of(base.settings, base.redis) + table.findings,
+        findings=findings,
+        diagnosis=diagnosis,
     )
 
 
@@ -138,12 +163,6 @@ def _sandbox(settings: Settings, database: Database) -> AbstractAsyncContextMana
         key=settings.secret("admin_key"),
         shared=database.shared,
         latency=settings.sandbox_latency,
-    )
-
-
-def _redis_setting(settings: Settings) -> RedisSetting:
-    return examine(
-        settings.secret("redis_url"), settings.redis_host, settings.redis_port, settings.secret("redis_password")
     )
 
 

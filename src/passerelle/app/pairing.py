@@ -22,7 +22,7 @@ from passerelle.sessions.service import Sessions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairingParts:
-    """What linking phones is made of; announcer and queue where a Redis is configured."""
+    """What linking phones is made of; announcer and queue where a Redis with a queue is configured."""
 
     pairing: Pairing
     jobs: PairingJobs
@@ -35,7 +35,8 @@ def compose_pairing(base: Base, sessions: Sessions) -> PairingParts:
     """The verbs, the worker's side, and what they meet over."""
     settings, due, book, cooldowns = base.settings, asyncio.Event(), SqlAttemptBook(), SqlCooldownBook()
     news = News[Attempt](look=_look(book, base.database) if base.database.shared else None)
-    announcer = BullAnnouncer(base.link) if base.redis.configured else None
+    announced = base.redis.configured and not base.redis.is_rest
+    announcer = BullAnnouncer(base.link) if announced else None
     pairing = Pairing(
         book=book,
         cooldowns=cooldowns,
@@ -63,7 +64,7 @@ def compose_pairing(base: Base, sessions: Sessions) -> PairingParts:
         probation=settings.probation,
     )
     jobs = PairingJobs(queue=SqlAttemptQueue(), due=due, tools=tools)
-    queue = BullWorker(base.link, jobs.handle, job_limit=settings.job_timeout) if base.redis.configured else None
+    queue = BullWorker(base.link, jobs.handle, job_limit=settings.job_timeout) if announced else None
     return PairingParts(pairing=pairing, jobs=jobs, news=news, announcer=announcer, queue=queue)
 
 

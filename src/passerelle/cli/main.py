@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import structlog
 import typer
@@ -29,7 +29,11 @@ app = typer.Typer(
     add_completion=False,
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
+records = typer.Typer(help="Records: clients, linked phones, logins.", no_args_is_help=True)
+clients = typer.Typer(help="Who may use the gateway.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(records, name="records")
+app.add_typer(clients, name="clients")
 
 
 def run() -> None:
@@ -142,6 +146,26 @@ def send(
     sys.exit(send_one(settings, redactor, user, to, text, at=at, as_json=as_json))
 
 
+@app.command()
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_list: Annotated[bool, typer.Option("--list", help="Only name the checks.")] = False,
+    only: Annotated[str | None, typer.Option(help="Run this check, and what it needs.")] = None,
+    lang: Annotated[Literal["en", "fr"] | None, typer.Option(help="Language; PASSERELLE_LANG otherwise.")] = None,
+) -> None:
+    """Say what is wrong, why, and what helps: 0 nothing, 1 warnings, 2 errors. Example: passerelle doctor --lang fr."""
+    from passerelle.cli.doctor import Doctor  # noqa: PLC0415 -- 0.5 s
+    from passerelle.settings import examine_settings  # noqa: PLC0415 -- 0.3 s
+
+    settings, wrong = examine_settings()
+    visit = Doctor(settings, wrong, _redactor(settings), lang=lang or settings.lang)
+    if as_list:
+        typer.echo(visit.names())
+    else:
+        sys.exit(visit.examine(only=only, as_json=as_json))
+
+
 @db.command()
 def upgrade() -> None:
     """Bring the tables to the newest version. Example: passerelle db upgrade."""
@@ -151,22 +175,80 @@ def upgrade() -> None:
     typer.echo(asyncio.run(upgrade_database(settings)))
 
 
+@records.command()
+def reload() -> None:
+    """Forget what the gateway remembers and read everything from Redis. Example: passerelle records reload."""
+    _tend("reload")
+
+
+@records.command()
+def restore() -> None:
+    """Bring back to Redis what it lost, as it was seen last. Example: passerelle records restore."""
+    _tend("restore")
+
+
+@records.command()
+def accept() -> None:
+    """Believe Redis: give up what it lost. Example: passerelle records accept."""
+    _tend("accept")
+
+
+@records.command("import")
+def import_(folder: Annotated[Path, typer.Argument(help="The folder records/ of a data directory.")]) -> None:
+    """Bring records from JSON files; nothing is overwritten. Example: passerelle records import data/records."""
+    from passerelle.cli.tend import import_folder  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(import_folder(*_prepare(quiet=True), folder))
+
+
+@clients.command("add")
+def add_client(name: Annotated[str, typer.Argument(help="What the client is called.")]) -> None:
+    """Make a client and show its key, this once. Example: passerelle clients add "Back office"."""
+    from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(tend.add_client(*_prepare(quiet=True), name))
+
+
+@clients.command()
+def keys(
+    client_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the client.")],
+    *,
+    new: Annotated[bool, typer.Option("--new", help="Make one more key and show it, this once.")] = False,
+) -> None:
+    """The keys of a client, without their secrets. Example: passerelle clients keys client_1a2b3c4d5e6f."""
+    from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(tend.show_keys(*_prepare(quiet=True), client_id, new=new))
+
+
+def _tend(verb: str) -> None:
+    from passerelle.cli.tend import tend  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(tend(*_prepare(quiet=True), verb))
+
+
 def _prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]":
-    from passerelle.db.url import password_of  # noqa: PLC0415 -- the same
     from passerelle.logs import set_up_logs  # noqa: PLC0415 -- 0.1 s
-    from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
     from passerelle.settings import read_settings  # noqa: PLC0415 -- 0.3 s
 
     settings = read_settings(**given)
+    redactor = _redactor(settings)
+    set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
+    return settings, redactor
+
+
+def _redactor(settings: "Settings") -> "Redactor":
+    from passerelle.db.url import password_of  # noqa: PLC0415 -- 0.1 s
+    from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
+
     secrets = (
         settings.secret("admin_key"),
         settings.secret("secret_key"),
         settings.secret("redis_password"),
+        settings.secret("kv_rest_api_token"),
         password_of(settings.secret("database_url")),
     )
-    redactor = Redactor(secret for secret in secrets if secret)
-    set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
-    return settings, redactor
+    return Redactor(secret for secret in secrets if secret)
 
 
 def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, child: bool) -> None:

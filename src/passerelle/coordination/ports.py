@@ -61,6 +61,14 @@ class Announcer(Protocol):
 JobHandler = Callable[[str], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerCount:
+    """The workers that live, and when the last sign of any worker was; no time where none ever gave one."""
+
+    living: int
+    silent_for: timedelta | None
+
+
 class WorkerBook(Protocol):
     """Which workers live: each writes one row every few seconds."""
 
@@ -70,6 +78,10 @@ class WorkerBook(Protocol):
 
     async def leave(self, tx: Tx, *, worker_id: str) -> None:
         """This worker has stopped by itself."""
+        ...
+
+    async def count(self, tx: Tx, *, within: timedelta) -> WorkerCount:
+        """How many have shown within that time that they live."""
         ...
 
 

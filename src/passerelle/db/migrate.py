@@ -23,7 +23,7 @@ async def migrate(database: Database) -> bool:
     Raises:
         DatabaseAway: the database, or the lock, could not be had.
     """
-    if await database.run(_version) == HEAD:
+    if await database.run(version_of) == HEAD:
         return False
     for _ in range(WAIT_S * 5):
         done = await database.run(_upgrade)
@@ -33,7 +33,8 @@ async def migrate(database: Database) -> bool:
     raise DatabaseAway("another process has been migrating for a minute")
 
 
-async def _version(tx: Tx) -> str | None:
+async def version_of(tx: Tx) -> str | None:
+    """The version of the tables; nothing where there are none."""
     if not await tx.sql(_HAS_TABLE[tx.dialect], name=VERSION_TABLE):
         return None
     rows = await tx.sql(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 -- a constant of ours
@@ -44,7 +45,7 @@ async def _upgrade(tx: Tx) -> bool | None:
     """Whether it upgraded; nothing when another process holds the lock."""
     if tx.dialect == "postgresql" and not await _locked(tx):
         return None
-    if await _version(tx) == HEAD:
+    if await version_of(tx) == HEAD:
         return False
     await tx.run_sync(_run_steps)
     return True

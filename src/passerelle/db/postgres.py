@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from passerelle.db.ear import Ear
 from passerelle.db.link import DbLink
 from passerelle.db.text import for_postgres, postgres_values
-from passerelle.db.units import DatabaseAway, Row, StorageFull, Unit, UnitMisuse
+from passerelle.db.units import DatabaseAway, DatabaseBusy, Row, StorageFull, Unit, UnitMisuse
 from passerelle.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ class PostgresDatabase:
         """Translate what the driver raises; `done` tells whether only the COMMIT was still to come."""
         try:
             yield
-        except PoolTimeoutError as error:  # too much at once: the database itself may be well
-            raise DatabaseAway("no free connection") from error
+        except PoolTimeoutError as error:
+            raise DatabaseBusy from error
         except DBAPIError as error:
             state = _state(error)
             if state in _WRONG_SETTINGS and not self._answered:

@@ -28,6 +28,13 @@ class DatabaseAway(Unavailable):
         self.maybe_committed = maybe_committed
 
 
+class DatabaseBusy(DatabaseAway):
+    """Every connection is in use: too much at once, the database itself may be well."""
+
+    def __init__(self) -> None:
+        super().__init__("no free connection")
+
+
 class StorageFull(Unavailable):
     """The disk below the database is full: nothing of the unit was saved."""
 

@@ -1,6 +1,6 @@
 """What a feature brings to be looked after."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from passerelle.diagnostics.model import Finding
 from passerelle.errors import Text
@@ -31,4 +31,14 @@ class Check(Protocol):
 
     async def run(self) -> list[Finding]:
         """Look, within a few seconds; at least one finding. What it raises is a finding too: a failed check."""
+        ...
+
+
+@runtime_checkable
+class Vital(Protocol):
+    """The mark of a check whose error makes the whole unhealthy: nobody can do without what it looks at."""
+
+    @property
+    def vital(self) -> bool:
+        """Whether it is so."""
         ...

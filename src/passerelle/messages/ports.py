@@ -148,3 +148,25 @@ class SettleListener(Protocol):
     def told(self, outcomes: Sequence[Settled]) -> None:
         """The same, once that is committed: the time to log."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much of the outbox waits longer than it should, and for how long."""
+
+    late: int
+    """Messages that a phone could send and that are late, counted up to 1,000."""
+    longest: timedelta
+    """How long the latest of them is due; zero where none is late."""
+    longest_untouched: timedelta
+    """The same, among phones of which no worker has anything in hand."""
+    longest_in_hand: timedelta
+    """How long a worker has had one in hand, claimed or sending."""
+
+
+class OutboxGauge(Protocol):
+    """What an operator must know of the outbox."""
+
+    async def backlog(self, tx: Tx, *, now: datetime, late_after: timedelta) -> Backlog:
+        """What is due for longer than `late_after` by the business time `now`, though its phone could send it."""
+        ...

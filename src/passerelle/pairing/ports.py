@@ -1,6 +1,7 @@
 """Where attempts are written down, and who may take one up."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from passerelle.db import Tx
@@ -68,4 +69,24 @@ class CooldownBook(Protocol):
 
     async def extend(self, tx: Tx, number: Number, *, now: datetime) -> datetime:
         """Refused again: twice as long as the last time (from 15 minutes, at most 24 hours); until when."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How open attempts get on."""
+
+    queued: int
+    """Attempts that no worker has taken up, though they are due for longer than asked."""
+    longest_queued: timedelta
+    """How long the longest of them waits; zero where none does."""
+    overdue: int
+    """Attempts that are open longer than asked beyond the end of their life."""
+
+
+class AttemptGauge(Protocol):
+    """What an operator must know of open attempts."""
+
+    async def waiting(self, tx: Tx, *, now: datetime, longer_than: timedelta) -> Waiting:
+        """How many wait, or are open beyond their life, for more than `longer_than`; `now` is business time."""
         ...

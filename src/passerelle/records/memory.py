@@ -58,10 +58,10 @@ class Memory:
 
     async def of(self, key: CollectionKey) -> Seen:
         """What we know of a collection; the first time from the shadow."""
-        if key not in self._seen:
-            kept = await self._from_shadow(key)
-            return Seen() if kept is None else self._seen.setdefault(key, kept)
-        return self._seen[key]
+        if key in self._seen:
+            return self._seen[key]
+        kept = await self._from_shadow(key)
+        return Seen() if kept is None else self._seen.setdefault(key, kept)
 
     def moment(self) -> int:
         """Now, to be told to `lost`."""
@@ -69,11 +69,14 @@ class Memory:
 
     def lost(self, seen: Seen, loaded: dict[str, Record], *, ids: Collection[str] | None, since: int) -> set[str]:
         """What was known by the moment `since`, and what the home, asked after it, does not have or has older."""
-        wanted = seen.records.keys() if ids is None else seen.records.keys() & set(ids)
+        known = seen.records
         return {
             one
-            for one in wanted
-            if seen.stamps[one] <= since and (loaded[one].version if one in loaded else 0) < seen.records[one].version
+            for one in (known if ids is None else ids)
+            if one in known
+            and known[one] is not loaded.get(one)  # what did not change is mostly the very same object
+            and seen.stamps[one] <= since
+            and (loaded[one].version if one in loaded else 0) < known[one].version
         }
 
     def keep(self, key: CollectionKey, records: Iterable[Record], *, as_of: datetime, whole: bool) -> None:
@@ -86,6 +89,8 @@ class Memory:
             if not whole:
                 seen.times[record.id] = as_of
             known = seen.records.get(record.id)
+            if known is record:
+                continue
             if known is None or known.version < record.version or self._shadow is None:
                 self._learn(key, seen, record)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from passerelle.errors import Text, Unavailable
 
@@ -78,8 +78,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"  # the home could not be asked yet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionKey:
+class CollectionKey(NamedTuple):
     """One collection of one client."""
 
     client_id: str
@@ -88,7 +87,10 @@ class CollectionKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A document and its version; version 0 is not saved yet. `operations` are the last ones that changed it."""
+    """A document and its version; version 0 is not saved yet. Shared by all who read it: never change `data` in place.
+
+    `operations` are the last ones that changed it.
+    """
 
     id: str
     version: int = 0

@@ -45,9 +45,13 @@ class Records:
         """
         facts = await self.facts.waiting(key)  # before the home: one that is applied meanwhile is merged twice
         reading = await self.home.read(key, ids)
-        wanted = facts if ids is None else [fact for fact in facts if fact.id in ids]
-        there = merged(reading.records, wanted) if wanted else reading.records
-        return replace(reading, records={one: record for one, record in there.items() if not record.removed})
+        there = reading.records
+        if facts:
+            there = merged(there, facts if ids is None else [fact for fact in facts if fact.id in ids])
+        gone = [one for one, record in there.items() if record.removed]
+        if not gone and there is reading.records:
+            return reading
+        return replace(reading, records={one: record for one, record in there.items() if one not in gone})
 
     async def change(self, key: CollectionKey, record_id: str, edit: Edit) -> Record:
         """See `Wishes.change`."""

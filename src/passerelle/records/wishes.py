@@ -26,7 +26,8 @@ from passerelle.records.model import (
 from passerelle.redis_link import RedisAway
 from passerelle.redis_link.budget import deadline, request_budget, time_left
 
-# What a record becomes, from what it is; nothing: it is removed. Called again when somebody else was quicker.
+# What a record becomes, from what it is (which stays as it is); nothing: it is removed. Called again when somebody
+# else was quicker.
 Edit = Callable[[Record], dict[str, Any] | None]
 BUDGET_S = 5.0
 DELAYS_S = (0.2, 0.6)  # between 3 tries, all within the budget

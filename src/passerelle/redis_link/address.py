@@ -19,10 +19,10 @@ CERT_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIRED":
 SCHEMES = {"http": "http", "https": "http"} | dict.fromkeys(
     ("redis+tls", "redis+ssl", "redis+rediss", "valkeys", "valkey+tls", "rediss+tls"), "tls"
 )
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _NAME = re.compile(r"(export\s+)?[A-Z_][A-Z0-9_]*\s*=")
 # ${X} {{X}} %X%, $X as a whole or as the host, and <x> between separators: a password may hold $ < {.
-_PLACEHOLDER = re.compile(
+PLACEHOLDER = re.compile(
     r"\$\{[^}]*\}|\{\{[^}]*\}\}|^%\w+%$|(?:^|(?<=[/@]))\$[A-Za-z_]\w*(?=[:/]|$)|(?:^|(?<=[/:@]))<[\w -]+>(?=[:@/]|$)"
 )
 _LABEL = re.compile(r"[\w-]{1,63}")
@@ -59,7 +59,7 @@ def parse(text: str) -> Address:
     scheme, rest = _scheme(text)
     userinfo, place, path, query = _pieces(rest)
     user, _, password = userinfo.partition(":")
-    host, port = _place(place)
+    host, port = host_and_port(place, default=DEFAULT_PORT)
     options, findings = _options(query)
     db = _database(path, options.pop("db", ""))
     if user and not password:
@@ -81,9 +81,9 @@ def _scheme(text: str) -> tuple[str, str]:
         raise Mistaken("REDIS_URL_MALFORMED", "command")
     if _NAME.match(text):
         raise Mistaken("REDIS_URL_MALFORMED", "name")
-    if _PLACEHOLDER.search(text):
+    if PLACEHOLDER.search(text):
         raise Mistaken("REDIS_URL_TEMPLATE")
-    found = _SCHEME.match(text)
+    found = SCHEME.match(text)
     if found is None:
         half = re.match(r"rediss?:", text, re.IGNORECASE)
         raise Mistaken("REDIS_URL_MALFORMED", "slashes") if half else Mistaken("REDIS_URL_SCHEME", "none")
@@ -106,7 +106,12 @@ def _pieces(rest: str) -> tuple[str, str, str, str]:
     return userinfo, found[1], found[2], found[3] or ""
 
 
-def _place(place: str) -> tuple[str, int]:
+def host_and_port(place: str, *, default: int) -> tuple[str, int]:
+    """The host (an IPv6 address without brackets) and the port that `place` names.
+
+    Raises:
+        Mistaken: one of them is wrong.
+    """
     if " " in place:
         raise Mistaken("REDIS_URL_SPACES", "inside")
     if place.startswith("["):
@@ -116,7 +121,7 @@ def _place(place: str) -> tuple[str, int]:
     else:
         host, _, port = place.partition(":")
         _check_host(host, port)
-    return unquote(host), _port(port)
+    return unquote(host), _port(port) if port else default
 
 
 def _check_ipv6(host: str, tail: str) -> None:
@@ -137,8 +142,6 @@ def _check_host(host: str, port: str) -> None:
 
 
 def _port(port: str) -> int:
-    if not port:
-        return DEFAULT_PORT
     if not re.fullmatch(r"[0-9]{1,6}", port) or not 1 <= int(port) <= LAST_PORT:
         raise Mistaken("REDIS_URL_PORT")
     return int(port)

@@ -1,4 +1,4 @@
-"""Names what the driver raised: one table, from the server's own code word or from the driver's text."""
+"""Names what went wrong: one table, from the server's own code word or from the text of who carried it."""
 
 import re
 
@@ -33,7 +33,7 @@ BY_WORD = {
 BY_TEXT = tuple(
     (re.compile(text, re.IGNORECASE), code)
     for text, code in (
-        (r"max number of clients reached", "REDIS_MAXCLIENTS"),
+        (r"max number of clients reached|max concurrent connections exceeded", "REDIS_MAXCLIENTS"),
         (r"^No connection available", "REDIS_POOL_BUSY"),
         (r"unknown command", "REDIS_UNKNOWN_CMD"),
         (r"DB index is out of range|SELECT is not allowed in cluster", "REDIS_BAD_DB"),
@@ -41,15 +41,18 @@ BY_TEXT = tuple(
         (r"invalid (username-password|password|username)", "REDIS_WRONGPASS"),
         (r"authentication required|must be called with the client already authenticated", "REDIS_NOAUTH"),
         (r"max (daily |monthly )?requests? limit exceeded", "REDIS_QUOTA"),
+        (r"DB capacity quota exceeded", "REDIS_OOM"),  # Upstash: reads and deletes go on
         (r"hostname mismatch|IP address mismatch|doesn't match|not valid for", "REDIS_TLS_NAME"),
-        (r"certificate has expired", "REDIS_TLS_EXPIRED"),
+        (r"certificate (has expired|is not yet valid)", "REDIS_TLS_EXPIRED"),
         (r"certificate[ _]required", "REDIS_TLS_CLIENT_CERT"),
         (r"CERTIFICATE_VERIFY_FAILED|No such file or directory", "REDIS_TLS_CA"),
         (r"WRONG_VERSION_NUMBER|record layer failure", "REDIS_TLS_TO_PLAIN"),
         (r"\[SSL", "REDIS_TLS"),
+        # Before the next one: asyncio says "Connect call failed" of these too.
+        (r"Err(or|no) (101|113)\b", "REDIS_NO_ROUTE"),
+        (r"Timeout connecting|Err(or|no) 110\b", "REDIS_CONNECT_TIMEOUT"),
         (r"Error 111 |Connect call failed|connection refused", "REDIS_REFUSED"),
         (r"Error -\d+ connecting|getaddrinfo|name resolution|Name or service not known|'?idna'? codec", "REDIS_DNS"),
-        (r"Timeout connecting|Error 110 |Error 113 |Error 101 ", "REDIS_CONNECT_TIMEOUT"),
         (r"Timeout|timed out", "REDIS_SILENT"),
         (r"reply type byte|Protocol Error", "REDIS_NOT_REDIS"),
         (r"Connection closed|Connection lost|reset by peer|broken pipe|not ready|has data", "REDIS_CLOSED_EARLY"),
@@ -71,15 +74,14 @@ _PIPELINE = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.
 def classify(error: BaseException, redactor: Redactor) -> RedisFault:
     """The fault behind `error`; its message holds no secret and no value of a command."""
     text = _PIPELINE.sub("", str(error))
-    message = redactor.redact(text) or type(error).__name__
-    return known_fault(_code(error, text), message)
+    otherwise = next((code for kind, code in BY_CLASS if isinstance(error, kind)), "REDIS_ERROR")
+    code = code_of(text, word=getattr(error, "status_code", None), otherwise=otherwise)
+    return known_fault(code, redactor.redact(text) or type(error).__name__)
 
 
-def _code(error: BaseException, text: str) -> str:
-    word = getattr(error, "status_code", None) or text.partition(" ")[0]
+def code_of(text: str, *, word: str | None = None, otherwise: str = "REDIS_ERROR") -> str:
+    """The code for what a server or a driver said: by its first word (or `word`, cut off before), then by the rest."""
+    word = word or text.partition(" ")[0]
     if word in BY_WORD:
         return BY_WORD[word]
-    for pattern, code in BY_TEXT:
-        if pattern.search(text):
-            return code
-    return next((code for kind, code in BY_CLASS if isinstance(error, kind)), "REDIS_ERROR")
+    return next((code for pattern, code in BY_TEXT if pattern.search(text)), otherwise)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.redis_link.address import Address, Mistaken, parse
 from passerelle.redis_link.catalogue import FaultKind, RedisFault
 from passerelle.redis_link.mistakes import mistake
-
-QUOTES = "\"'`“”‘’"
+from passerelle.redis_link.rest_address import parse_rest
+from passerelle.redis_link.tidy import bare, given, guessed_secrets, secrets_of, tidied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,23 +53,36 @@ def examine(
     host: str | None = None,
     port: str | int | None = None,
     password: str | None = None,
+    rest_url: str | None = None,
+    rest_token: str | None = None,
 ) -> RedisSetting:
-    """REDIS_URL, else REDIS_HOST, REDIS_PORT and REDIS_PASSWORD; blank counts as not set, with a finding."""
-    if url is not None and _bare(url):
-        return _from_url(url)
-    blank = url is not None or (host is not None and not _bare(host))
-    findings = (mistake("REDIS_URL_EMPTY"),) if blank else ()
-    if host is not None and _bare(host):
-        return _from_parts(_bare(host), port, password, findings)
-    if _given(port) or _given(password):
-        return _unusable((*findings, mistake("REDIS_URL_HOST", "parts")), _secrets(password or ""))
+    """REDIS_URL, else REDIS_HOST and its companions, else the REST interface; blank is not set, with a finding."""
+    findings = tuple(_blanks(url, host, rest_url))
+    over_rest = given(rest_url) or given(rest_token)
+    if url is not None and given(url):
+        several = (mistake("REDIS_URL_SEVERAL", "url"),) if given(host) or over_rest else ()
+        return _from_url(url, several)
+    if host is not None and given(host):
+        several = (mistake("REDIS_URL_SEVERAL", "parts"),) if over_rest else ()
+        return _from_parts(bare(host), port, password, (*findings, *several))
+    if over_rest:
+        return _from_rest(rest_url or "", rest_token or "", findings)
+    if given(port) or given(password):
+        return _unusable((*findings, mistake("REDIS_URL_HOST", "parts")), secrets_of(password or ""))
     return RedisSetting(configured=False, findings=findings or (mistake("REDIS_URL_MISSING"),))
 
 
-def _from_url(raw: str) -> RedisSetting:
-    text = _bare(raw)
-    findings = list(_tidied(raw))
-    guessed = _secrets(text, *_guessed_secrets(text))
+def _blanks(url: str | None, host: str | None, rest_url: str | None) -> Iterator[Finding]:
+    if any(value is not None and not given(value) for value in (url, host)):
+        yield mistake("REDIS_URL_EMPTY")
+    if rest_url is not None and not given(rest_url):
+        yield mistake("REDIS_URL_EMPTY", "rest")
+
+
+def _from_url(raw: str, findings: tuple[Finding, ...]) -> RedisSetting:
+    text = bare(raw)
+    findings = (*findings, *tidied(raw))
+    guessed = secrets_of(text, *guessed_secrets(text))
     try:
         address = parse(text)
     except Mistaken as error:
@@ -80,16 +93,38 @@ def _from_url(raw: str) -> RedisSetting:
 def _from_parts(host: str, port: str | int | None, password: str | None, findings: tuple[Finding, ...]) -> RedisSetting:
     """The same examination, by way of the address that the parts make."""
     userinfo = f":{quote(password, safe='')}@" if password else ""
-    hidden = _secrets(password or "")
+    hidden = secrets_of(password or "")
     if "/" in host or "@" in host:
-        return _unusable((*findings, mistake("REDIS_URL_HOST", "url")), (*hidden, *_secrets(host)))
-    number = f":{_bare(str(port))}" if _given(port) else ""
+        return _unusable((*findings, mistake("REDIS_URL_HOST", "url")), (*hidden, *secrets_of(host)))
+    number = f":{bare(str(port))}" if given(port) else ""
     bracketed = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
     try:
         address = parse(f"redis://{userinfo}{bracketed}{number}")
     except Mistaken as error:
         return _unusable((*findings, error.finding), hidden)
     return _usable(address, findings)
+
+
+def _from_rest(url: str, token: str, findings: tuple[Finding, ...]) -> RedisSetting:
+    text, secret = bare(url), bare(token)
+    for raw in (url, token):
+        findings += tuple(tidied(raw, spaces="rest around", quotes="rest"))
+    findings = tuple(dict.fromkeys(findings))
+    try:
+        address = parse_rest(text, secret)
+    except Mistaken as error:
+        return _unusable((*findings, error.finding), secrets_of(secret, text, *guessed_secrets(text)))
+    return RedisSetting(
+        configured=True,
+        url=address.url,
+        findings=(*findings, *address.findings, mistake("REDIS_REST_ONLY")),
+        host=address.host,
+        port=address.port,
+        tls=address.tls,
+        shown=address.shown,
+        secrets=secrets_of(secret),
+        token=secret,
+    )
 
 
 def _usable(address: Address, findings: tuple[Finding, ...]) -> RedisSetting:
@@ -107,37 +142,9 @@ def _usable(address: Address, findings: tuple[Finding, ...]) -> RedisSetting:
         tls=address.tls,
         shown=shown,
         # A user without a password is mostly a password in the wrong place.
-        secrets=_secrets(address.password or address.user),
+        secrets=secrets_of(address.password or address.user),
     )
 
 
 def _unusable(findings: tuple[Finding, ...], secrets: tuple[str, ...]) -> RedisSetting:
     return RedisSetting(configured=True, findings=findings, secrets=secrets)
-
-
-def _bare(text: str) -> str:
-    """Without the spaces and quotes around it; no part of an address begins or ends with one."""
-    return text.strip().strip(QUOTES).strip()
-
-
-def _tidied(raw: str) -> Iterator[Finding]:
-    if raw != raw.strip():
-        yield mistake("REDIS_URL_SPACES", "around")
-    if raw.strip() != raw.strip().strip(QUOTES):
-        yield mistake("REDIS_URL_QUOTED")
-
-
-def _given(value: str | int | None) -> bool:
-    return value is not None and bool(_bare(str(value)))
-
-
-def _guessed_secrets(text: str) -> Iterator[str]:
-    """What may be secret in an address that we cannot read."""
-    rest = text.partition("://")[2] or text
-    userinfo = rest.rpartition("@")[0] or rest
-    yield userinfo
-    yield userinfo.partition(":")[2]
-
-
-def _secrets(*texts: str) -> tuple[str, ...]:
-    return tuple({form for text in texts for form in (text, unquote(text)) if form})

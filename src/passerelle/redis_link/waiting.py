@@ -1,8 +1,6 @@
 """Who is waiting for Redis, so that all can be let go at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 TURNS = 100
 
@@ -13,15 +11,15 @@ class Waiting:
     def __init__(self) -> None:
         self._calls: set[asyncio.Timeout] = set()
 
-    @asynccontextmanager
-    async def until(self, deadline: float) -> AsyncIterator[asyncio.Timeout]:
-        """Raise ``TimeoutError`` out of the block at `deadline` (loop time), or earlier by `let_go`."""
-        async with asyncio.timeout_at(deadline) as call:
-            self._calls.add(call)
-            try:
-                yield call
-            finally:
-                self._calls.discard(call)
+    def until(self, deadline: float) -> asyncio.Timeout:
+        """A limit at `deadline` (loop time), or earlier by `let_go`; to be entered at once, and `ended` in any case."""
+        call = asyncio.timeout_at(deadline)
+        self._calls.add(call)
+        return call
+
+    def ended(self, call: asyncio.Timeout) -> None:
+        """It waits no more."""
+        self._calls.discard(call)
 
     def let_go(self) -> None:
         """End every wait now."""

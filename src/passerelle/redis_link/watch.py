@@ -19,6 +19,7 @@ log = structlog.get_logger()
 PAUSE = 0.05
 # After a failed probe that is not believed yet.
 SECOND_LOOK = 0.5
+WHILE_DOWN = 1.0
 
 
 class Watch:
@@ -97,11 +98,16 @@ class Watch:
     async def _rest(self) -> None:
         """Wait until the next probe is due or somebody asks for one."""
         await asyncio.sleep(PAUSE)
-        every = min(self._every, SECOND_LOOK) if self._missed else self._every
-        left = self._began + every - asyncio.get_running_loop().time()
+        left = self._began + self._pace() - asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(left, 0)):
                 await self._asked.wait()
+
+    def _pace(self) -> float:
+        """Seconds between two probes: few while all is well, where a hosted Redis counts each command."""
+        if self._missed:
+            return min(self._every, SECOND_LOOK if self.status.state is RedisState.UP else WHILE_DOWN)
+        return self._every
 
     async def _ask(self) -> RedisFault | None:
         self._asked.clear()

@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -40,6 +41,8 @@ class Sandbox:
     sender: Sender
     events: EventSource
     router: APIRouter
+    reach: Callable[[], Awaitable[object]]
+    """Returns when the simulated WhatsApp answers, raises `ProviderUnavailable` when it is away."""
     world: World | None = None
 
 
@@ -57,6 +60,7 @@ async def open_sandbox(
                 sender=SandboxSender(world),
                 events=SandboxEvents(world),
                 router=routes.routes(world),
+                reach=_here,
                 world=world,
             )
         finally:
@@ -78,6 +82,7 @@ async def open_sandbox(
                     sender=RemoteSender(remote),
                     events=RemoteEvents(remote),
                     router=routes.proxy_routes(remote),
+                    reach=partial(remote.ask, "GET", "/sandbox/clock"),
                 )
             finally:
                 await _end(follower)
@@ -130,6 +135,10 @@ def world_app(world: World, *, guards: Sequence[params.Depends] = ()) -> FastAPI
     app.include_router(routes.routes(world))
     problems.install(app, lang="en")
     return app
+
+
+async def _here() -> None:
+    """The world is in this process."""
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -1,5 +1,8 @@
 """The living workers in SQL, by the database's clock."""
 
+from datetime import timedelta
+
+from passerelle.coordination.ports import WorkerCount
 from passerelle.db import Tx
 
 
@@ -17,3 +20,15 @@ class SqlWorkerBook:
     async def leave(self, tx: Tx, *, worker_id: str) -> None:
         """See `WorkerBook.leave`."""
         await tx.sql("DELETE FROM workers WHERE id = :id", id=worker_id)
+
+    async def count(self, tx: Tx, *, within: timedelta) -> WorkerCount:
+        """See `WorkerBook.count`."""
+        (row,) = await tx.sql(
+            "SELECT COUNT(CASE WHEN heartbeat_us > :db_now - CAST(:within_us AS BIGINT) THEN 1 END) AS living,"
+            " :db_now - MAX(heartbeat_us) AS silent_us FROM workers",
+            within_us=within // timedelta(microseconds=1),
+        )
+        silent_us = row["silent_us"]
+        return WorkerCount(
+            living=row["living"], silent_for=None if silent_us is None else timedelta(microseconds=max(silent_us, 0))
+        )
