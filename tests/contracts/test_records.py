@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -119,13 +119,6 @@ class Lossy:
         if fails == "after":
             raise self.error
         return saved
-
-
-@pytest.fixture
-def lasting_redis() -> Iterator[RedisServer]:
-    """A Redis that has its data again after it was killed, as in production."""
-    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
 
 
 async def linked(open_link: OpenLink, server: RedisServer, database: Database) -> tuple[Records, RedisLink]:

@@ -107,3 +107,23 @@ class Jobs(Protocol):
     async def stop(self) -> None:
         """End what is under way, and give the rest back, within a few seconds."""
         ...
+
+
+class Cache(Protocol):
+    """Keeps what can be had again: any of it may be gone at any time."""
+
+    async def get(self, key: str) -> str | None:
+        """What was put under `key`, while it lasts.
+
+        Raises:
+            Unavailable: it cannot be asked.
+        """
+        ...
+
+    async def put(self, key: str, value: str, *, ttl: timedelta) -> None:
+        """Keep `value` for `ttl`. Raises as `get`."""
+        ...
+
+    async def drop(self, key: str) -> None:
+        """What is under `key` is true no more. Raises as `get`."""
+        ...
