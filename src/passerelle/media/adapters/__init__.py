@@ -1,0 +1,1 @@
+"""Stores of files: Cloudinary, Supabase, S3, the local disk; and the tables of media and their copies."""

@@ -1,0 +1,125 @@
+"""A kept file, its copies, and what may be wrong with one."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import BinaryIO
+
+from passerelle.errors import Invalid, NotFound, Rejected, Text, Unavailable
+
+PIECE_BYTES = 1 << 20  # what is read at once; the memory of an upload does not grow with its file
+
+
+class Category(StrEnum):
+    """Why a file is kept; also its folder in every store."""
+
+    DELETED_MESSAGES = "deleted-messages"
+    VIEW_ONCE = "view-once"
+    SCHEDULED_STATUS = "scheduled-status"
+
+
+class StoreName(StrEnum):
+    """Where files may lie, in the order in which stores are tried."""
+
+    CLOUDINARY = "cloudinary"
+    SUPABASE = "supabase"
+    S3 = "s3"
+    LOCAL = "local"
+
+
+class StoreAway(Unavailable):
+    """A store does not answer, or asks to wait: the next one is tried, and this one again later."""
+
+    code = "store_unavailable"
+    text = Text("A media store cannot be reached just now.", "Un stockage de médias est injoignable pour le moment.")
+    hint = Text("Try again in a moment.", "Réessayez dans un instant.")
+
+    def __init__(self, store: StoreName, reason: str) -> None:
+        """`reason` is the store's own word, redacted."""
+        super().__init__()
+        self.store = store
+        self.reason = reason
+
+
+class FileRefused(Rejected):
+    """A store does not take this file (too large for its plan, of a type it does not want): the next one may."""
+
+    code = "store_refused_file"
+    text = Text("A media store does not take this file.", "Un stockage de médias refuse ce fichier.")
+    hint = Text("Another store is tried.", "Un autre stockage est essayé.")
+
+    def __init__(self, store: StoreName, reason: str) -> None:
+        """`reason` is the store's own word, redacted."""
+        super().__init__()
+        self.store = store
+        self.reason = reason
+
+
+class StoreMisconfigured(Rejected):
+    """A store refuses us (wrong key, no such bucket, account locked): nothing goes there until somebody mends it."""
+
+    code = "store_misconfigured"
+    text = Text("A media store refuses the gateway.", "Un stockage de médias refuse la passerelle.")
+    hint = Text("The operator must look: passerelle doctor.", "L'exploitant doit regarder : passerelle doctor.")
+
+    def __init__(self, store: StoreName, reason: str) -> None:
+        """`reason` is the store's own word, redacted."""
+        super().__init__()
+        self.store = store
+        self.reason = reason
+
+
+class NoSuchCopy(NotFound):
+    """The store has no file of this key."""
+
+    code = "media_copy_missing"
+    text = Text("The file is not in its store any more.", "Le fichier n'est plus dans son stockage.")
+    hint = Text("Somebody has removed it there.", "Quelqu'un l'y a supprimé.")
+
+
+class BadKey(Invalid):
+    """A key that could leave its folder."""
+
+    code = "invalid_media_key"
+    text = Text("This is no name of a kept file.", "Ce n'est pas le nom d'un fichier conservé.")
+    hint = Text("Use the id of the media.", "Utilisez l'identifiant du média.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A whole file on the local disk, measured and looked at; `file` is open for reading, and may be read many times.
+
+    Readers use `os.pread`-like access through `pieces`, so that several may read at once.
+    """
+
+    file: BinaryIO = field(repr=False)
+    size_bytes: int
+    sha256: str
+    md5: str
+    content_type: str
+    extension: str  # without the dot, of the content, not of the name it came with
+
+    def pieces(self, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` to `end`, piece by piece. Blocks: to be run in a thread where it matters."""
+        at, stop = start, self.size_bytes if end is None else min(end, self.size_bytes)
+        while at < stop:
+            piece = os.pread(self.file.fileno(), min(PIECE_BYTES, stop - at), at)
+            if not piece:
+                return
+            at += len(piece)
+            yield piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One file in one store; `ref` is what that store wants to be told to find it again (text values only)."""
+
+    store: StoreName
+    key: str
+    size_bytes: int
+    content_type: str
+    md5: str | None = None  # as the store tells it, where it does
+    ref: dict[str, str] = field(default_factory=dict)
+    modified_at: datetime | None = None
