@@ -248,6 +248,15 @@ async def test_another_region(redis_server: RedisServer) -> None:
         assert "another region" in found.cause.en
 
 
+async def test_a_server_that_is_too_slow_is_not_taken_for_a_silent_one() -> None:
+    with RedisServer(password="Zq9-secret") as server:
+        async with answering(patients.far_from(server.port, 0.35)) as port:
+            report = await diagnose(local(port, ":Zq9-secret@"))
+            assert ids(report, Level.ERROR) == ["REDIS_SLOW"]
+            assert ids(report, Level.OK)[-1] == "REDIS_AUTH"
+            assert "REDIS_FAR" in ids(report, Level.WARNING)
+
+
 # --- TLS
 
 

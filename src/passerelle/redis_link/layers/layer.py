@@ -110,7 +110,8 @@ class Layer:
         except Faulted as error:
             return [self.bad(error.fault)]
         except TimeoutError:
-            return [self.bad(known_fault(self.late, f"no answer within {limit_s:.1f} s"))]
+            code = "REDIS_SLOW" if self.patient.far else self.late
+            return [self.bad(known_fault(code, f"no answer within {limit_s:.1f} s"))]
         except (RedisError, OSError) as error:
             return [self.bad(self.patient.fault(error))]
 

@@ -35,6 +35,7 @@ class Patient:
         self.addresses: list[str] = []
         self.place = ""  # the address that accepted
         self.refusal: RedisFault | None = None  # said who does not know us yet
+        self.far = False  # every answer takes long
         self.told: list[str] = []  # the errors found so far
         self.line: Line | None = None
         self._rest: RestTransport | None = None

@@ -27,7 +27,8 @@ async def doubted(
     task = asyncio.ensure_future(first)
     try:
         await asyncio.wait({task}, timeout=PATIENCE)
-        if not task.done() and (fault := await second(None)) is not None:
+        fault = None if task.done() else await second(None)
+        if fault is not None and not task.done():  # what has succeeded meanwhile was only slow
             raise Faulted(fault)
         return await task
     except (RedisError, OSError) as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -17,7 +18,7 @@ from passerelle.redis_link.transport import Reply
 ANSWER_LIMIT = 0.8
 # Regions of one continent are 10 to 30 ms apart, continents 80 and more.
 FAR_MS = 50.0
-TRIES = 3
+TRIES_LIMIT = 0.25
 
 
 class SpeaksLayer(Layer):
@@ -33,13 +34,12 @@ class SpeaksLayer(Layer):
         """See `Layer.look`."""
         began = time.monotonic()
         try:
-            reply = await self._ping()
+            said = _pong(await self._ping())
         except Faulted as error:
             await self._weigh(error.fault)
-            return [self.fine(f"{error.fault.message} ({took(began)})")]
-        if reply != "PONG":
-            raise Faulted(known_fault("REDIS_BAD_PONG", f"PING was answered with {quoted(str(reply).encode())}"))
-        return [self.fine(f"PONG in {took(began)}"), *await self._distance(time.monotonic() - began)]
+            said = error.fault.message
+        first_s = time.monotonic() - began
+        return [self.fine(f"{said} ({took(began)})"), *await self._distance(first_s)]
 
     async def _ping(self) -> Reply:
         line = self.patient.line
@@ -76,9 +76,8 @@ class SpeaksLayer(Layer):
             return known_fault("REDIS_PLAIN_TO_TLS", "the port takes part in a TLS handshake")
         if words and not is_redis(words):
             return known_fault("REDIS_NOT_REDIS", f"it says {quoted(words)}")
-        if not words.startswith(b"-"):
-            return None
-        return self.patient.fault(ResponseError(words.decode(errors="replace").strip("-\r\n")))
+        fault = self.patient.fault(ResponseError(words.decode(errors="replace").strip("-\r\n")))
+        return fault if words.startswith(b"-") and _is_of_no_use(fault) else None
 
     async def _weigh(self, fault: RedisFault) -> None:
         """Redis has said no to PING: which still shows that it is there, or says why it is of no use.
@@ -89,24 +88,38 @@ class SpeaksLayer(Layer):
             self.patient.refusal = fault
         elif fault.code == "REDIS_LOADING":
             raise Faulted(known_fault(fault.code, f"{fault.message} {await self._eta()}")) from None
-        elif fault.kind in {FaultKind.AWAY, FaultKind.BUSY}:
+        elif _is_of_no_use(fault):
             await self.patient.close()
             raise Faulted(fault) from None
 
     async def _eta(self) -> str:
         """INFO answers while Redis loads."""
-        lines = str(await self.patient.ask("INFO", "persistence")).split()
+        lines: list[str] = []
+        with suppress(Faulted):
+            lines = str(await self.patient.ask("INFO", "persistence")).split()
         return ", ".join(line for line in lines if line.startswith(("loading_eta", "loading_loaded_perc")))
 
     async def _distance(self, first_s: float) -> list[Finding]:
-        """The fastest of three answers tells the way, not the load."""
+        """The fastest of a few answers tells the way, not the load."""
         times = [first_s]
-        while self.patient.line and min(times) * 1000 > FAR_MS and len(times) < TRIES:
+        while self.patient.line and min(times) * 1000 > FAR_MS and sum(times) < TRIES_LIMIT:
             began = time.monotonic()
             await self.patient.line.ask("PING")
             times.append(time.monotonic() - began)
         if self.patient.setting.is_rest or min(times) * 1000 <= FAR_MS:
             return []
+        self.patient.far = True
         return [
             self.bad(known_fault("REDIS_FAR", f"the fastest of {len(times)} answers took {min(times) * 1000:.0f} ms"))
         ]
+
+
+def _pong(reply: Reply) -> str:
+    if reply != "PONG":
+        raise Faulted(known_fault("REDIS_BAD_PONG", f"PING was answered with {quoted(str(reply).encode())}"))
+    return "PONG"
+
+
+def _is_of_no_use(fault: RedisFault) -> bool:
+    """Whether who says this to PING cannot be asked anything else."""
+    return fault.kind in {FaultKind.AWAY, FaultKind.BUSY} and fault.code != "REDIS_NOAUTH"

@@ -1,5 +1,6 @@
 """TLS, where the address asks for it."""
 
+import os
 import ssl
 import time
 
@@ -41,7 +42,11 @@ class TlsLayer(Layer):
             options = self.patient.address.options
             mine = {name: path for name, path in options.items() if name in {"ssl_certfile", "ssl_keyfile"}}
             ours = {name: path for name, path in options.items() if name.startswith("ssl_ca")}
-            code = "REDIS_TLS_CA" if ours and not _unreadable(mine) else "REDIS_TLS_CLIENT_CERT"
+            code = (
+                "REDIS_TLS_CA"
+                if ours and all(os.access(path, os.R_OK) for path in mine.values())
+                else "REDIS_TLS_CLIENT_CERT"
+            )
             files = ", ".join(f"{name}={path}" for name, path in (mine | ours).items())
             raise Faulted(known_fault(code, f"{error.strerror or error}: {files}")) from None
 
@@ -63,17 +68,6 @@ class TlsLayer(Layer):
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
             return known_fault("REDIS_CLOSED_EARLY", "closed during the TLS handshake")
         return None if error is None else self.patient.fault(error)
-
-
-def _unreadable(files: dict[str, str]) -> bool:
-    """Whether one of `files` cannot be opened."""
-    try:
-        for path in files.values():
-            with open(path, "rb"):  # noqa: PTH123
-                pass
-    except OSError:
-        return True
-    return False
 
 
 def _certificate(line: Line) -> str:
