@@ -38,7 +38,8 @@ def _in_code(path: Path) -> Iterator[Row]:
             parts = {word.arg: word.value for word in node.keywords}
             known = parts.get("id")
             if isinstance(known, ast.Constant) and "fix" in parts:
-                yield (known.value, *(_english(parts.get(name)) for name in ("what", "cause", "fix")))
+                what, cause, fix = (_english(parts.get(name)) for name in ("what", "cause", "fix"))
+                yield str(known.value), what, cause, fix
 
 
 def _english(text: ast.expr | None) -> str:

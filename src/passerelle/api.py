@@ -11,9 +11,11 @@ from fastapi import Depends, FastAPI, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from passerelle import __version__, problems
+from passerelle import __version__, health, problems
 from passerelle.app import App
+from passerelle.clients import http as clients_http
 from passerelle.clients.model import Caller
+from passerelle.clients.service import Clients
 from passerelle.db import Tx
 from passerelle.errors import Denied, NotFound, PasserelleError, Text
 from passerelle.leads import http as leads_http
@@ -21,6 +23,7 @@ from passerelle.leads.pages import pages
 from passerelle.messages import http as messages_http
 from passerelle.pairing import http as pairing_http
 from passerelle.problems import BodyTooLarge, Broken
+from passerelle.records import http as records_http
 from passerelle.redis_link import request_budget
 from passerelle.sandbox.host import world_app
 from passerelle.sandbox.world import World
@@ -40,6 +43,14 @@ class KeyMissing(Denied):
     hint = Text("Send it as Authorization: Bearer …", "Envoyez-la dans Authorization: Bearer …")
 
 
+class AdminOnly(Denied):
+    """A client's key where the admin's is asked for."""
+
+    code = "admin_only"
+    text = Text("Only the admin may do this.", "Seul l'administrateur peut faire cela.")
+    hint = Text("Use PASSERELLE_ADMIN_KEY.", "Utilisez PASSERELLE_ADMIN_KEY.")
+
+
 class NoSuchPath(NotFound):
     """A path that nothing can be at."""
 
@@ -52,14 +63,20 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     """The ASGI app over the services of `app`; who comes by the socket file `control` needs no key."""
     settings = app.settings
     api = FastAPI(title="Passerelle", version=__version__)
-    caller = _caller(settings.secret("admin_key"), control)
+    caller = _caller(settings.secret("admin_key"), control, app.clients)
+    admin = [Depends(_admin(caller))]
     api.include_router(pairing_http.routes(app.pairing, caller))
     api.include_router(leads_http.routes(app.leads, caller))
     api.include_router(leads_http.contractor_routes(app.contractors, caller))
     api.include_router(pages(app.leads, lang=settings.lang, sandbox=settings.provider_name == "sandbox"))
     api.include_router(sessions_http.routes(app.sessions, caller))
     api.include_router(messages_http.routes(app.messages, caller))
+    api.include_router(clients_http.routes(app.clients), dependencies=admin)
+    api.include_router(records_http.routes(app.care), dependencies=admin)
+    api.include_router(sessions_http.check_routes(app.care), dependencies=admin)
     api.include_router(app.sandbox.router, dependencies=[Depends(caller)])
+    sees_all = _sees_all(settings.secret("admin_key"), control, caller)
+    api.include_router(health.routes(app.diagnosis, sees_all, lang=settings.lang))
     _add_probes(api, app)
     problems.install(api, lang=settings.lang)
     api.add_middleware(Gate, lang=settings.lang)
@@ -68,7 +85,7 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
 
 def build_world_api(world: World, admin_key: str | None) -> FastAPI:
     """The ASGI app of a simulated WhatsApp for gateways elsewhere; the key, when set, guards all of it."""
-    return world_app(world, guards=[Depends(_caller(admin_key, None))])
+    return world_app(world, guards=[Depends(_caller(admin_key, None, None))])
 
 
 def _add_probes(api: FastAPI, app: App) -> None:
@@ -88,22 +105,70 @@ def _add_probes(api: FastAPI, app: App) -> None:
         return {"status": "ok"}
 
 
-def _caller(admin_key: str | None, control: Path | None) -> Callable[..., Awaitable[Caller]]:
-    """Who asks: with an admin key its holder, without one (open mode, loopback only) anybody."""
-    everybody = Caller(admin=True)
+def _caller(admin_key: str | None, control: Path | None, clients: Clients | None) -> Callable[..., Awaitable[Caller]]:
+    """Who asks: the holder of the admin key, a client with its key, or, in open mode (loopback only), anybody."""
+    everything = Caller(admin=True)
 
     async def caller(request: Request) -> Caller:  # async: a plain function would cost a trip through a thread
-        if admin_key is not None and not _by_control_socket(request, control) and not _shown(request, admin_key):
+        shown = _shown(request)
+        if _is_admin(request, admin_key, control):
+            return everything
+        if clients is not None and shown:
+            known = await clients.caller(shown.decode())
+            if known is not None:
+                return known
+        if admin_key is not None or (clients is not None and await clients.any_key()):
             raise KeyMissing
-        return everybody
+        return everything
 
     return caller
 
 
-def _shown(request: Request, key: str) -> bool:
+def _admin(caller: Callable[..., Awaitable[Caller]]) -> Callable[..., Awaitable[None]]:
+    """Lets the admin pass, and nobody else."""
+
+    async def admin(request: Request) -> None:
+        if not (await caller(request)).admin:
+            raise AdminOnly
+
+    return admin
+
+
+def _sees_all(
+    admin_key: str | None, control: Path | None, caller: Callable[..., Awaitable[Caller]]
+) -> Callable[[Request], Awaitable[bool]]:
+    """Whether an admin asks, where everybody may: a key that cannot be believed is nobody's, and no error.
+
+    With an admin key set nothing is looked up: a flood of questions must not become one on Redis. Without one it may
+    not be known just now whether the gateway is open: then what was known last counts.
+    """
+    open_last = False
+
+    async def sees_all(request: Request) -> bool:
+        nonlocal open_last
+        if admin_key is not None:
+            return _is_admin(request, admin_key, control)
+        try:
+            open_last = (await caller(request)).admin
+        except Denied:
+            open_last = False
+        except PasserelleError:
+            return open_last
+        return open_last
+
+    return sees_all
+
+
+def _is_admin(request: Request, admin_key: str | None, control: Path | None) -> bool:
+    holds_key = bool(admin_key) and hmac.compare_digest(_shown(request), (admin_key or "").encode())
+    return holds_key or _by_control_socket(request, control)
+
+
+def _shown(request: Request) -> bytes:
+    """The key that comes with a request, in whichever header."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    return bool(key) and hmac.compare_digest(given.encode(), key.encode())
+    return given.encode()
 
 
 def _by_control_socket(request: Request, control: Path | None) -> bool:

@@ -55,8 +55,8 @@ async def _in_time(sees_all: Awaitable[bool]) -> bool:
 
 
 def shown(report: Report, *, lang: str) -> dict[str, Any]:
-    """The report as its readers know it: the worst finding of every group."""
-    checks = {group: _told(_worst(report, group), lang) for group in GROUPS}
+    """The report as its readers know it: the worst finding of every group, or all that is well there."""
+    checks = {group: _told(_found(report, group), lang) for group in GROUPS}
     statuses = [check["status"] for check in checks.values()]
     counts = {name: statuses.count(status) for name, status in COUNTED.items()}
     return _status(report) | {"checks": checks, "summary": {"total": len(checks)} | counts}
@@ -66,23 +66,22 @@ def _status(report: Report) -> dict[str, Any]:
     return {"status": report.health.value}
 
 
-def _worst(report: Report, group: str) -> Finding:
-    """The first of the worst."""
-    found: Sequence[Finding] = [
-        finding for result in report.results if result.group == group for finding in result.findings
-    ]
-    return max(found, key=lambda finding: BADNESS[finding.level], default=NOT_LOOKED_AT)
+def _found(report: Report, group: str) -> list[Finding]:
+    found = [finding for result in report.results if result.group == group for finding in result.findings]
+    return found or [NOT_LOOKED_AT]
 
 
-def _told(finding: Finding, lang: str) -> dict[str, str | None]:
+def _told(found: Sequence[Finding], lang: str) -> dict[str, str | None]:
     """What was seen goes with the message; what is well has neither cause nor fix."""
-    message = finding.what.in_language(lang)
-    if finding.level is Level.OK:
-        return {"status": STATUS[finding.level], "message": message, "finding": None, "cause": None, "fix": None}
-    return {
-        "status": STATUS[finding.level],
-        "message": f"{message} ({finding.evidence})" if finding.evidence else message,
-        "finding": finding.id,
-        "cause": finding.cause.in_language(lang),
-        "fix": finding.fix.in_language(lang),
+    worst = max(found, key=lambda finding: BADNESS[finding.level])  # the first of them
+    message = worst.what.in_language(lang)
+    told: dict[str, str | None] = {"status": STATUS[worst.level]}
+    if worst.level is Level.OK:
+        sentences = " ".join(finding.what.in_language(lang) for finding in found)
+        return told | {"message": sentences, "finding": None, "cause": None, "fix": None}
+    return told | {
+        "message": f"{message} ({worst.evidence})" if worst.evidence else message,
+        "finding": worst.id,
+        "cause": worst.cause.in_language(lang),
+        "fix": worst.fix.in_language(lang),
     }

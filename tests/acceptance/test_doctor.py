@@ -175,6 +175,16 @@ def test_an_unknown_check_is_one_line_and_exit_2(data_dir: Path) -> None:
     assert doctor("--lang", "de", data_dir=data_dir, code=2).stdout == ""
 
 
+def test_a_secret_is_hidden_wherever_it_was_seen(data_dir: Path) -> None:
+    folder = data_dir.parent / PASSWORD
+    for words in ((), ("--json",)):
+        ended = doctor(*words, data_dir=folder, env={"PASSERELLE_ADMIN_KEY": PASSWORD}, code=0)
+        assert "***" not in ended.stdout  # the folder above is what was looked at
+        folder.mkdir(exist_ok=True)
+        assert "***" in doctor(*words, data_dir=folder, env={"PASSERELLE_ADMIN_KEY": PASSWORD}, code=0).stdout
+        folder.rmdir()
+
+
 def test_its_help_has_an_example_and_costs_nothing(data_dir: Path) -> None:
     assert "Example: passerelle doctor" in " ".join(doctor("--help", data_dir=data_dir, code=0).stdout.split())
     began = time.monotonic()

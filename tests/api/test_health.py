@@ -430,3 +430,15 @@ async def test_redis_killed_is_named_within_three_seconds_and_only_degrades(
         assert body["status"] == "degraded"
         assert all(body["checks"]["redis_available"].values())
         assert body["checks"]["redis_health"]["status"] == "skipped"
+
+
+@pytest.mark.mission("Z8")
+async def test_a_redis_that_never_answers_is_named_in_time(tmp_path: Path) -> None:
+    with BlackHole() as hole:
+        async with gateway(tmp_path, redis_url=SecretStr(hole.url)) as app:
+            began = time.monotonic()
+            body = await health_of(app)
+            assert time.monotonic() - began < 3
+    assert body["status"] == "degraded"
+    assert body["checks"]["redis_available"]["status"] == "failed"
+    assert body["checks"]["redis_available"]["finding"].startswith("REDIS_")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from passerelle.db import DatabaseAway
 from passerelle.diagnostics.cached import Diagnosis
 from passerelle.diagnostics.model import Finding, Health, Level, Report
 from passerelle.diagnostics.ports import Check
@@ -140,6 +141,15 @@ async def test_a_check_that_breaks_is_a_finding_without_what_it_said(crash: Call
     assert report.findings[0].evidence.startswith("a: ")
     assert SECRET not in repr(report)
     assert "Traceback" not in repr(report)
+
+
+async def test_a_check_whose_source_is_away_is_blind_and_not_broken() -> None:
+    async def away() -> None:
+        raise DatabaseAway(SECRET)
+
+    report = await examine([Look("a", first=away)])
+    assert ids(report) == ["CHECK_BLIND"]
+    assert report.findings[0].evidence == "a: database_unavailable"
 
 
 async def test_a_check_without_a_finding_is_no_green_one() -> None:

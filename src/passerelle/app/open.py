@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.diagnostics.cached import Diagnosis
 from passerelle.diagnostics.model import Finding
-from passerelle.errors import Misconfigured
+from passerelle.errors import Misconfigured, Rejected, Unavailable
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
 from passerelle.leads.contractors import Contractors
 from passerelle.leads.service import Leads
@@ -108,6 +108,8 @@ async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | N
         app.news.start()
         stack.push_async_callback(app.news.close)
         await stack.enter_async_context(_in_background(app.records.run()))
+        if redis.configured:
+            await stack.enter_async_context(_in_background(_load(app.care)))
         yield app
 
 
@@ -121,7 +123,7 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
     messages, message_jobs = compose_messages(base, sessions, compose_settlements(base, table))
     leads, contractors, lead_jobs = compose_leads(base, messages, table)
     findings = findings_of(base.settings, base.redis) + table.findings
-    diagnosis = compose_diagnosis(base, sessions=sessions, findings=findings)
+    diagnosis = compose_diagnosis(base, records=records, care=care, sessions=sessions, findings=findings)
     stack.push_async_callback(diagnosis.close)
     return App(
         settings=base.settings,
@@ -164,6 +166,11 @@ def _sandbox(settings: Settings, database: Database) -> AbstractAsyncContextMana
         shared=database.shared,
         latency=settings.sandbox_latency,
     )
+
+
+async def _load(care: Care) -> None:
+    with suppress(Unavailable, Rejected):  # told by itself
+        await care.reload()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from graphlib import TopologicalSorter
 
 from passerelle.diagnostics.model import Finding, Level, Report, Result
 from passerelle.diagnostics.ports import Check, Vital
-from passerelle.errors import Text
+from passerelle.errors import Text, Unavailable
 
 CHECK_CRASHED = Finding(
     id="CHECK_CRASHED",
@@ -33,6 +33,19 @@ CHECK_TIMED_OUT = Finding(
         "Look whether that part answers at all, then at the load of this machine.",
         "Vérifiez si cette partie répond, puis la charge de cette machine.",
     ),
+)
+
+CHECK_BLIND = Finding(
+    id="CHECK_BLIND",
+    level=Level.ERROR,
+    what=Text(
+        "A check could not look: what it asks is away.", "Une vérification n'a rien pu voir : sa source est absente."
+    ),
+    cause=Text(
+        "The database, Redis or WhatsApp does not answer; another finding says which.",
+        "La base, Redis ou WhatsApp ne répond pas ; un autre constat dit lequel.",
+    ),
+    fix=Text("Mend what the other findings say.", "Corrigez ce que disent les autres constats."),
 )
 
 
@@ -88,6 +101,8 @@ async def _findings(check: Check, ends: float) -> list[Finding]:
         if _is_cancelled():
             raise
         return [_crashed(check, error)]
+    except Unavailable as away:
+        return [_of(CHECK_BLIND, check, away.code)]
     except Exception as error:
         return [_crashed(check, error)]
     return found or [_of(CHECK_CRASHED, check, "no finding")]
