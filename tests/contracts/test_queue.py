@@ -113,6 +113,16 @@ async def test_an_announced_job_reaches_the_handler(
     assert handler.count == 1
 
 
+async def test_the_queue_takes_few_connections_however_many_jobs_come(
+    link: RedisLink, announcer: BullAnnouncer, handler: Handler, redis_server: RedisServer
+) -> None:
+    async with working(link, handler):
+        await asyncio.gather(*(announcer.announce(job(n)) for n in range(150)))
+        await handler.has(*(job(n).id for n in range(150)), limit=20)
+        # small plans allow 20 to 30: ours are 7 of the link, 4 that add, 4 of the worker, and the one that asks
+        assert redis_server.number_of("connected_clients") <= 16
+
+
 async def test_what_was_announced_before_a_worker_lives_is_done_when_one_does(
     link: RedisLink, announcer: BullAnnouncer, handler: Handler
 ) -> None:

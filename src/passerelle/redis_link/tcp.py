@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError
@@ -20,6 +20,8 @@ T = TypeVar("T")
 # Small plans allow 20 to 30 connections in all: 4 + 2 + 1 for one process (DESIGN §5).
 READS, WRITES, PROBES = 4, 2, 1
 POOL_WAIT = 2.0
+# The queue alone would open a hundred connections: its worker asks for as many jobs at once as it may have in hand.
+QUEUES, QUEUE_WAIT = 4, 20.0
 # 3 tries of 0.9 s and two delays of at most 1.1 s end within the budget of 5 s; this backoff rode out restarts of
 # 1 s in 6 of 6 trials (reference §1.1).
 SOCKET_LIMIT = 0.9
@@ -118,8 +120,10 @@ def queue_client(url: str, *, blocking: bool) -> Redis:
 
     One that blocks has no limit on reads: with 0.9 s or 5 s BullMQ stalls jobs for 9 to 13 s, silently (measured).
     """
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=QUEUES,
+        timeout=QUEUE_WAIT,
         protocol=2,
         socket_timeout=None if blocking else SOCKET_LIMIT,
         socket_connect_timeout=SOCKET_LIMIT,
@@ -128,6 +132,7 @@ def queue_client(url: str, *, blocking: bool) -> Redis:
         retry=HealingRetry(READ_RETRIES if blocking else 0, _nobody),
         decode_responses=True,
     )
+    return Redis.from_pool(pool)
 
 
 def _client(url: str, *, connections: int, retry: HealingRetry) -> Redis:
