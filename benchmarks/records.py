@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import os
-import secrets
 import statistics
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from passerelle.db.url import read_url
 from passerelle.errors import Unavailable
 from passerelle.records.adapters.redis_store import SAVE, RedisRecordStore
 from passerelle.records.adapters.sql import SqlFactBook, SqlShadow
-from passerelle.records.model import CollectionKey, Source
+from passerelle.records.model import CollectionKey, Source, new_operation
 from passerelle.records.service import Records
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, examine
@@ -88,7 +87,7 @@ def bare(redis: "Redis") -> tuple[Call, Call]:
     async def write(record_id: str) -> object:
         version, data = await load(record_id)
         after = json.dumps({**DOCUMENT, "n": data.get("n", 0) + 1})
-        words = (record_id, version, version + 1, secrets.token_hex(6), after)
+        words = (int(time.time()), record_id, version, version + 1, new_operation(), after)
         return await redis.execute_command("EVAL", SAVE, 1, HASH, *words)  # type: ignore[no-untyped-call]
 
     return load, write

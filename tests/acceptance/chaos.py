@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,7 @@ class Kind(StrEnum):
     GONE = "gone"  # the reply is lost, and then nobody listens for a while
     ASTRAY = "astray"  # the same, with a question that arrives when all is well again, or nearly
     SWALLOWED = "swallowed"  # one connection becomes a black hole at this question
+    DEAF = "deaf"  # the same for everybody who asks it; other questions are answered
     REFUSED = "refused"  # all are cut off, nobody listens
     SILENT = "silent"  # a black hole for everybody
     FLAPPING = "flapping"  # refused and back, every 100 ms
@@ -65,14 +67,20 @@ class ChaosProxy:
         self.suffered: Counter[Kind] = Counter()  # what really hit somebody
         self._server_port = server_port
         self.dice = random.Random(seed)
-        self._server: asyncio.Server | None = None
-        self._closed_door: socket.socket | None = None
+        self._door: socket.socket | None = None  # holds our port; while nobody listens the kernel refuses
+        self._listens = False
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._traps: dict[Fault, asyncio.Event] = {}
         self._flows = asyncio.Event()
         self._flows.set()
         self._delay_s = 0.0
         self._sliced = False
+        self._unheard: bytes | None = None
+
+    @property
+    def open_connections(self) -> int:
+        """How many pass through just now."""
+        return len(self._connections)
 
     async def suffer(self, fault: Fault) -> None:
         """Bring `fault` about; it is over when this returns."""
@@ -83,52 +91,53 @@ class ChaosProxy:
         try:
             await self._weather(fault)
         finally:
-            await self.heal()
+            self.heal()
 
-    async def heal(self) -> None:
+    def heal(self) -> None:
         """All is well from now on; connections that broke stay broken."""
         self._traps.clear()
-        self._delay_s, self._sliced = 0.0, False
+        self._delay_s, self._sliced, self._unheard = 0.0, False, None
         self._flows.set()
-        await self.open()
+        self.open()
 
     def hold(self) -> None:
         """A black hole for everybody, until healed."""
         self._flows.clear()
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Listen again."""
-        if self._closed_door is not None:
-            door, self._closed_door = self._closed_door, None
-            self._server = await asyncio.start_server(self._accept, sock=door)
+        if self._door is not None and not self._listens:
+            self._listens = True
+            self._door.listen(128)
+            asyncio.get_running_loop().add_reader(self._door, self._accept)
 
     def shut(self) -> None:
         """Cut everybody off and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            self._closed_door = self._bound()
+        if self._door is not None and self._listens:
+            self._listens = False
+            asyncio.get_running_loop().remove_reader(self._door)
+            self._door.close()
+            self._door = self._bound()
         for connection in self._connections:
             if not connection.is_astray:
                 connection.end()
 
     async def __aenter__(self) -> Self:
-        self._closed_door = self._bound()
-        self.port = self._closed_door.getsockname()[1]
-        await self.open()
+        self._door = self._bound()
+        self.port = self._door.getsockname()[1]
+        self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shut()
-        if self._closed_door is not None:
-            self._closed_door.close()
+        if self._door is not None:
+            self._door.close()
         tasks = list(self._connections.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)  # those who were just let in are turned away
 
     async def _trap(self, fault: Fault) -> None:
         sprung = self._traps[fault] = asyncio.Event()
@@ -140,14 +149,14 @@ class ChaosProxy:
             return
         if fault.kind in OUTAGES:
             await asyncio.sleep(fault.lasts_s)
-            await self.open()
+            self.open()
 
     async def _weather(self, fault: Fault) -> None:
         if fault.kind is Kind.FLAPPING:
             for _ in range(max(1, round(fault.lasts_s / FLAP_S / 2))):
                 self.shut()
                 await asyncio.sleep(FLAP_S)
-                await self.open()
+                self.open()
                 await asyncio.sleep(FLAP_S)
             return
         if fault.kind is Kind.REFUSED:
@@ -158,10 +167,14 @@ class ChaosProxy:
             self._delay_s = self.dice.uniform(0.01, 0.3)
         elif fault.kind is Kind.SLICED:
             self._sliced = True
+        elif fault.kind is Kind.DEAF:
+            self._unheard = fault.words or b"EVAL"
         await asyncio.sleep(fault.lasts_s)
 
     def sprung(self, question: bytes) -> Fault | None:
-        """The trap into which `question` falls."""
+        """What happens to `question`."""
+        if self._unheard is not None and self._unheard in question:
+            return Fault(kind=Kind.SWALLOWED, lasts_s=0)
         for fault, event in self._traps.items():
             if fault.words in question:
                 del self._traps[fault]
@@ -182,55 +195,77 @@ class ChaosProxy:
         await writer.drain()
 
     def _bound(self) -> socket.socket:
-        """A socket that holds our port; while nobody listens on it the kernel refuses."""
         door = socket.socket()
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.setblocking(False)  # noqa: FBT003 -- its signature
         door.bind((HOST, self.port))
         return door
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._server is None:
-            writer.transport.abort()
-            return
-        connection = _Connection(self, reader, writer)
-        task = self._connections[connection] = asyncio.create_task(connection.last(self._server_port))
-        task.add_done_callback(lambda _: self._connections.pop(connection))
+    def _accept(self) -> None:
+        """By hand: `asyncio.start_server` forgets to close what it accepts while it is closed (Python 3.11)."""
+        assert self._door is not None
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                near, _ = self._door.accept()
+                near.setblocking(False)  # noqa: FBT003 -- its signature
+                connection = _Connection(self, near)
+                task = asyncio.create_task(connection.last(self._server_port))
+                self._connections[connection] = task
+                task.add_done_callback(partial(self._ended, connection))
+
+    def _ended(self, connection: "_Connection", _: asyncio.Task[None]) -> None:
+        del self._connections[connection]
+        connection.end()
 
 
 class _Connection:
-    def __init__(self, proxy: ChaosProxy, asked: asyncio.StreamReader, answering: asyncio.StreamWriter) -> None:
+    def __init__(self, proxy: ChaosProxy, near: socket.socket) -> None:
         self._proxy = proxy
-        self._asked, self._answering = asked, answering
+        self._near = near
+        self._answering: asyncio.StreamWriter | None = None
         self._asking: asyncio.StreamWriter | None = None
         self._doom: Kind | None = None
+        self._begun = False
+        self._over = asyncio.Event()
         self.is_astray = False  # what it carries arrives, whatever happens to the others
 
     def end(self) -> None:
         """Break both ways now."""
+        self._over.set()
+        if not self._begun:
+            self._near.close()
         for writer in (self._answering, self._asking):
             if writer is not None:
                 writer.transport.abort()
 
     async def last(self, server_port: int) -> None:
         """Forward until one end is gone or a fault breaks it."""
-        try:
-            with contextlib.suppress(OSError):
-                answered, self._asking = await asyncio.open_connection(HOST, server_port)
-                ways = [
-                    asyncio.create_task(way)
-                    for way in (self._ask(self._asking), self._answer(answered, self._answering))
-                ]
-                try:
-                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for way in ways:
-                        way.cancel()
-                    await asyncio.gather(*ways, return_exceptions=True)
-        finally:
-            self.end()
+        if self._over.is_set():
+            return
+        self._begun = True
+        with contextlib.suppress(OSError):
+            asked, self._answering = await asyncio.open_connection(sock=self._near)
+            answered, self._asking = await asyncio.open_connection(HOST, server_port)
+            if self._over.is_set():
+                return
+            ways = [
+                asyncio.create_task(way)
+                for way in (
+                    self._ask(asked, self._answering, self._asking),
+                    self._answer(answered, self._answering),
+                )
+            ]
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _ask(self, asking: asyncio.StreamWriter) -> None:
-        while data := await self._asked.read(65536):
+    async def _ask(
+        self, asked: asyncio.StreamReader, answering: asyncio.StreamWriter, asking: asyncio.StreamWriter
+    ) -> None:
+        while data := await asked.read(65536):
             trap = self._proxy.sprung(data)
             if trap is None:
                 await self._proxy.carry(data, asking)
@@ -238,10 +273,11 @@ class _Connection:
                 await self._proxy.carry(data[: len(data) // 2], asking)
                 return
             elif trap.kind in {Kind.QUESTION_LATE, Kind.ASTRAY}:
+                answering.transport.abort()
                 await self._go_astray(data, asking, trap)
                 return
             elif trap.kind is Kind.SWALLOWED:
-                while await self._asked.read(65536):
+                while await asked.read(65536):
                     pass
                 return
             else:
@@ -250,7 +286,6 @@ class _Connection:
 
     async def _go_astray(self, data: bytes, asking: asyncio.StreamWriter, trap: Fault) -> None:
         self.is_astray = True
-        self._answering.transport.abort()
         if trap.kind is Kind.ASTRAY:
             self._proxy.shut()
         await asyncio.sleep(trap.lasts_s * self._proxy.dice.uniform(0.5, 2))

@@ -42,7 +42,6 @@ FACT_RECORDS = 5
 AT_ONCE = 3  # wishes of one process
 SHARED = ("shared_0", "shared_1")
 RESOLVE_LIMIT_S = 20.0
-PROBE_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +55,7 @@ class Task:
     count: int = 0
     pause_s: float = 0.03  # at most, between two wishes of one line
     first_fact: int = 0
+    probe_every_s: float = 0.2
     redis_url: str | None = None
     rest_url: str | None = None
     rest_token: str | None = None
@@ -160,7 +160,7 @@ async def ours(task: Task) -> AsyncIterator[tuple[Records, Database]]:
     database = open_database(read_url(None, data_dir=Path(task.folder) / task.name))
     await migrate(database)
     setting = examine(task.redis_url, rest_url=task.rest_url, rest_token=task.rest_token)
-    link = RedisLink(setting=setting, redactor=Redactor(), probe_every=PROBE_EVERY_S)
+    link = RedisLink(setting=setting, redactor=Redactor(), probe_every=task.probe_every_s)
     records = Records(
         store=RedisRecordStore(link), facts=SqlFactBook(), shadow=SqlShadow(), database=database, clock=Clock()
     )
@@ -288,12 +288,12 @@ async def tell_facts(task: Task, book: Book) -> None:
         for number in range(task.first_fact, task.first_fact + task.count):
             book.write("fact", number=number)
             patch = {f"n{number}": number, "last": number}
-            fact = Fact(key=FACTS, id=f"r{number % FACT_RECORDS}", patch=patch)
+            fact = Fact(key=FACTS, id=f"r{number % FACT_RECORDS}", patch=patch, creates=True)
             await database.run(partial(records.add_fact, fact=fact))
             book.write("committed", number=number)
             records.wake()
             await asyncio.sleep(dice.uniform(0, task.pause_s))
-        while await database.read(SqlFactBook().waiting):
+        while await database.read(SqlFactBook().waiting):  # noqa: ASYNC110 -- a table has no event
             await asyncio.sleep(0.02)
         await records.read(FACTS)
         await records.home.flush()

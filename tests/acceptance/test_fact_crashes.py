@@ -17,7 +17,7 @@ from acceptance.chaos import ChaosProxy, misfortunes
 from acceptance.histories import WriterProcess, lasting_redis, way_to
 from acceptance.history_writer import FACT_RECORDS, Task
 
-from servers import RedisServer
+from servers import RedisServer, eventually
 
 pytestmark = pytest.mark.anyio
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "rest"])
@@ -48,7 +48,10 @@ def stored(server: RedisServer) -> dict[str, dict[str, Any]]:
 
 def numbers(documents: dict[str, dict[str, Any]]) -> set[int]:
     """The facts that are in effect; fails where one is in the wrong place, or an older one won."""
-    found = {record_id: {value for name, value in data.items() if name.startswith("n")} for record_id, data in documents.items()}
+    found = {
+        record_id: {value for name, value in data.items() if name.startswith("n")}
+        for record_id, data in documents.items()
+    }
     for record_id, data in documents.items():
         assert {f"r{number % FACT_RECORDS}" for number in found[record_id]} == {record_id}
         assert data["last"] == max(found[record_id])
@@ -73,11 +76,10 @@ async def test_a_process_killed_between_its_commit_and_the_save_in_redis_loses_n
             await process.says("ready", LIMIT_S)
             here.proxy.hold()
             process.go_on()
-            while len(process.said("committed")) < 10:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: len(process.said("committed")) == 10)
             process.kill()
         assert stored(here.server) == {}, "nothing was saved yet"
-        await here.proxy.heal()
+        here.proxy.heal()
         await drained(here.task)
         assert numbers(stored(here.server)) == set(range(10))
 
@@ -119,10 +121,11 @@ async def test_facts_of_processes_killed_at_any_moment_are_in_effect_once_and_in
             weather.cancel()
             with suppress(asyncio.CancelledError):
                 await weather
-        await here.proxy.heal()
+        here.proxy.heal()
         await drained(here.task)
         there = numbers(stored(here.server))
-        print(f"\n{len(committed)} committed, {len(begun)} begun, {len(there)} there, {dict(here.proxy.suffered)}")
+        told = f"{len(committed)} committed, {len(begun)} begun, {len(there)} there"
+        print(f"\n{told}, {dict(here.proxy.suffered)}")  # noqa: T201 -- for whoever looks on
         assert committed <= there <= begun
         assert len(committed) > 10 * kills
 

@@ -7,11 +7,13 @@ from zlib import crc32
 
 import pytest
 
-from acceptance.histories import Judge, Line, Plan, Recorded, Verdict, record
+from acceptance.histories import Plan, record
+from acceptance.judge import Judge, Line, Recorded, Verdict
 
 pytestmark = pytest.mark.anyio
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "rest"])
 SLICE = Plan(seed=5, writers=2, wishes=60, kills=1, longest_fault_s=0.5, pause_s=0.15)
+NAIVE = replace(SLICE, naive=True, wishes=200, pause_s=0.08)
 WHOLE = Plan(seed=0, writers=3, wishes=500, kills=4, longest_fault_s=0.7, pause_s=0.15)
 
 
@@ -19,11 +21,12 @@ async def judged(plan: Plan, folder: Path) -> Verdict:
     """Also that there was something to judge: enough was saved, and much happened."""
     recorded = await record(plan, folder)
     verdict = Judge(recorded).verdict()
-    print(f"\n{plan}\n{dict(recorded.suffered)} in {recorded.took_s:.1f} s\n{verdict}")
+    told = f"{plan}\n{dict(recorded.suffered)} in {recorded.took_s:.1f} s\n{verdict}"
+    print(f"\n{told}")  # noqa: T201 -- for whoever looks on
     assert verdict.wishes == plan.writers * plan.wishes
     assert verdict.saved > verdict.wishes / 3
     assert len(recorded.outages) == plan.kills
-    assert sum(recorded.suffered.values()) >= verdict.wishes / 60
+    assert sum(recorded.suffered.values()) >= verdict.wishes / 100
     return verdict
 
 
@@ -60,22 +63,22 @@ async def test_three_processes_lose_none_of_1500_wishes(
 
 
 async def found_guilty(plan: Plan, folder: Path) -> None:
-    verdict = await judged(replace(plan, naive=True), folder)
-    print(f"the naive algorithm lost {100 * verdict.lost / verdict.saved:.1f} % of what it acknowledged")
+    verdict = await judged(plan, folder)
+    lost = 100 * verdict.lost / verdict.saved
+    print(f"the naive algorithm lost {lost:.1f} % of what it acknowledged")  # noqa: T201 -- the same
     assert verdict.lost > 0
 
 
 @pytest.mark.mission("E7")
-@TRANSPORTS
-async def test_the_naive_algorithm_is_found_guilty(transport: str, tmp_path: Path) -> None:
-    await found_guilty(replace(SLICE, transport=transport), tmp_path)
+async def test_the_naive_algorithm_is_found_guilty(tmp_path: Path) -> None:
+    await found_guilty(NAIVE, tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [31, 32, 33])
 @TRANSPORTS
 async def test_the_naive_algorithm_is_found_guilty_by_every_seed(transport: str, seed: int, tmp_path: Path) -> None:
-    await found_guilty(replace(WHOLE, transport=transport, seed=seed, wishes=200), tmp_path)
+    await found_guilty(replace(WHOLE, naive=True, transport=transport, seed=seed), tmp_path)
 
 
 def history(*lines: Line) -> list[Line]:

@@ -18,7 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.wire import Wire
-from passerelle.db import DatabaseAway, Tx
+from passerelle.db import DatabaseAway, StorageFull, Tx
 from passerelle.errors import PasserelleError, Unavailable
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
@@ -233,6 +233,104 @@ async def test_a_cancelled_save_does_no_harm_to_the_next(home: Home) -> None:
     }
 
 
+def removal(record_id: str, expected: int, operation: str = "") -> Change:
+    return Change(id=record_id, expected=expected, operation=operation or f"{record_id}:{expected}:gone", data=None)
+
+
+async def test_records_can_be_loaded_by_their_ids(home: Home) -> None:
+    strange = "é:{}\n'\""
+    await home.one.save(KEY, [change(one, 0, n=one) for one in ("a", "b", "c", strange)])
+    assert {one: record.data for one, record in (await home.other.load(KEY, ["a", strange])).items()} == {
+        "a": {"n": "a"},
+        strange: {"n": strange},
+    }
+    assert set(await home.other.load(KEY, {"b", "nobody"})) == {"b"}
+    assert await home.other.load(KEY, []) == {}
+    assert await home.other.load(KEY, ["nobody"]) == {}
+    assert await home.other.load(CollectionKey(client_id="nobody", name="sessions"), ["a"]) == {}
+
+
+async def test_a_removed_record_leaves_a_mark_and_comes_back_over_it(home: Home) -> None:
+    await home.one.save(KEY, [change("a", 0, n=1)])
+    assert await home.one.save(KEY, [removal("a", 1)]) == [True]
+    for ids in (None, ["a"]):
+        assert await home.other.load(KEY, ids) == {"a": Record(id="a", version=2, removed=True)}
+    for expected in (0, 1):
+        assert await home.other.save(KEY, [change("a", expected, "late", n=9)]) == [False]
+    assert await home.other.save(KEY, [change("a", 2, n=3)]) == [True]
+    assert await held(home.one, "a") == Record(id="a", version=3, data={"n": 3})
+
+
+async def test_an_empty_document_is_not_a_removed_one(home: Home) -> None:
+    await home.one.save(KEY, [Change(id="a", expected=0, operation="empty", data={})])
+    assert await held(home.other, "a") == Record(id="a", version=1, data={})
+
+
+async def test_what_never_was_can_be_removed_so_that_nothing_late_arrives(home: Home) -> None:
+    assert await home.one.save(KEY, [removal("a", 0)]) == [True]
+    assert await home.other.save(KEY, [change("a", 0, "late", n=1)]) == [False]
+    assert (await held(home.one, "a")).removed
+
+
+async def test_an_operation_repeated_on_a_removed_record_counts_as_saved(home: Home) -> None:
+    first, second = change("a", 0, "op-1", n=1), removal("a", 1, "op-2")
+    await home.one.save(KEY, [first])
+    await home.one.save(KEY, [second])
+    assert await home.other.save(KEY, [second, first]) == [True, True]
+    assert await held(home.one, "a") == Record(id="a", version=2, removed=True)
+
+
+async def test_a_record_may_come_at_a_version_of_its_own(home: Home) -> None:
+    back = Change(id="a", expected=0, operation="back", data={"n": 7}, at_version=7)
+    assert await home.one.save(KEY, [back]) == [True]
+    assert await home.other.save(KEY, [back]) == [True], "asked twice counts once"
+    assert await held(home.other, "a") == Record(id="a", version=7, data={"n": 7})
+    assert await home.other.save(KEY, [change("a", 1, n=8)]) == [False]
+    assert await home.other.save(KEY, [change("a", 7, n=8)]) == [True]
+    gone = Change(id="a", expected=8, operation="gone", data=None, at_version=20)
+    assert await home.one.save(KEY, [gone]) == [True]
+    assert await held(home.other, "a") == Record(id="a", version=20, removed=True)
+
+
+async def test_the_last_64_operations_of_a_record_are_listed_and_known_again(home: Home) -> None:
+    wishes = [change("a", version, f"op-{version}", n=version) for version in range(66)]
+    for wish in wishes:
+        assert await home.one.save(KEY, [wish]) == [True]
+    assert (await held(home.other, "a")).operations == tuple(f"op-{n}" for n in range(2, 66))
+    assert await home.other.save(KEY, [wishes[2]]) == [True]
+    assert await home.other.save(KEY, [wishes[1]]) == [False], "too long ago to be known, and its version is past"
+    assert (await held(home.other, "a")).version == 66
+
+
+async def test_only_marks_are_pruned_and_only_at_their_version(home: Home) -> None:
+    await home.one.save(KEY, [change(one, 0, n=1) for one in ("lives", "gone", "back")])
+    await home.one.save(KEY, [removal("gone", 1), removal("back", 1)])
+    seen = await home.one.load(KEY)
+    await home.other.save(KEY, [change("back", 2, n=2)])
+    for _ in range(2):
+        await home.other.prune(KEY, [*seen.values(), Record(id="nobody", version=1, removed=True)])
+    left = await home.one.load(KEY)
+    assert {one: record.version for one, record in left.items()} == {"lives": 1, "back": 3}
+    assert await home.one.save(KEY, [change("gone", 0, "again", n=3)]) == [True], "it never was"
+    await home.one.save(KEY, [removal("lives", 1)])
+    await home.one.prune(KEY, [Record(id="lives", version=1, removed=True)])
+    assert (await held(home.one, "lives")).version == 2, "another version than the one that was seen"
+    await home.one.prune(KEY, [])
+
+
+async def test_a_home_lists_its_collections_of_every_client(home: Home) -> None:
+    assert await home.one.keys() == []
+    keys = [
+        CollectionKey(client_id=client, name=name)
+        for client, name in (("client_b", "sessions"), ("default", "logins"), ("default", "clients"))
+    ]
+    for key in keys:
+        await home.one.save(key, [change("a", 0, "op", n=1)])
+    assert sorted(await home.other.keys()) == sorted(keys)
+    await home.one.save(keys[0], [removal("a", 1)])
+    assert sorted(await home.other.keys()) == sorted(keys), "a mark is something, too"
+
+
 # --- Redis: an answer gets lost
 
 
@@ -289,6 +387,21 @@ async def test_a_field_that_is_no_record_of_ours_is_an_error_of_ours(
     await link.write("HSET", "passerelle:{default}:records:sessions", "a", junk)
     with pytest.raises(PasserelleError):
         await RedisRecordStore(link).load(KEY)
+
+
+async def test_other_things_in_redis_are_no_collections(redis_server: RedisServer, open_link: OpenLink) -> None:
+    link = await open_link(redis_server.url)
+    store = RedisRecordStore(link)
+    await store.save(KEY, [change("a", 0, n=0)])
+    for name in (
+        "passerelle:{default}:records:",
+        "passerelle:{x}:records:Not-Ours",
+        "bull:passerelle:records:sessions",
+    ):
+        await link.write("SET", name, "something else")
+    for n in range(1500):
+        await link.write("SET", f"passerelle:{{c}}:lock:{n}", "x")
+    assert await store.keys() == [KEY], "also where they are found in many steps"
 
 
 # --- SQL: PostgreSQL goes away
@@ -402,3 +515,19 @@ async def test_a_file_that_somebody_spoilt_is_an_error_of_ours_and_is_kept(tmp_p
     with pytest.raises(PasserelleError):
         await store.save(KEY, [change("b", 0, n=0)])
     assert path.read_text() == '{"a": '
+
+
+async def test_a_full_disk_refuses_what_is_new_and_keeps_what_is_there(tmp_path: Path) -> None:
+    store = JsonRecordStore(tmp_path)
+    await store.save(KEY, [change("a", 0, n=0), removal("gone", 0)])
+    half_written = tmp_path / "default" / "sessions.new"
+    half_written.symlink_to("/dev/full")
+    mark = await held(store, "gone")
+    for call in (store.save(KEY, [change("a", 1, n=1)]), store.prune(KEY, [mark])):
+        with pytest.raises(StorageFull):
+            await call
+    assert set(await JsonRecordStore(tmp_path).load(KEY)) == {"a", "gone"}
+    half_written.unlink()
+    assert await store.save(KEY, [change("a", 1, n=1)]) == [True]
+    await store.prune(KEY, [mark])
+    assert await store.load(KEY) == {"a": Record(id="a", version=2, data={"n": 1})}

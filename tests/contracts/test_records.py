@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,117 +15,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from passerelle.clock import Clock
+from contracts.record_parts import (
+    KEY,
+    Lossy,
+    applying,
+    comes_true,
+    documents,
+    fact,
+    happen,
+    linked,
+    plain,
+    records_on,
+    waiting,
+)
 from passerelle.db import Database
 from passerelle.errors import Unavailable
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
 from passerelle.records.adapters.sql import SqlFactBook, SqlRecordStore, SqlShadow
-from passerelle.records.model import APPLIED, Change, CollectionKey, Fact, Record, RecordsBusy, Source
+from passerelle.records.model import Change, CollectionKey, Fact, Record, Source
 from passerelle.records.ports import RecordStore
-from passerelle.records.service import Records
-from passerelle.redis_link import RedisLink
 
-from .conftest import OpenLink, closed_link, opened
+from .conftest import OpenLink, opened
 from servers import PostgresServer, RedisServer, eventually, free_port
 
 pytestmark = pytest.mark.anyio
-KEY = CollectionKey(client_id="default", name="sessions")
-
-
-def records_on(store: RecordStore, database: Database, *, shadow: bool = True) -> Records:
-    """What a process makes at its start."""
-    return Records(
-        store=store, facts=SqlFactBook(), shadow=SqlShadow() if shadow else None, database=database, clock=Clock()
-    )
-
-
-def fact(record_id: str = "a", *, key: CollectionKey = KEY, **patch: Any) -> Fact:
-    return Fact(key=key, id=record_id, patch=patch)
-
-
-async def happen(records: Records, database: Database, *facts: Fact) -> None:
-    for one in facts:
-        await database.run(partial(records.add_fact, fact=one))
-    records.wake()
-
-
-async def waiting(database: Database) -> int:
-    return len(await database.read(SqlFactBook().waiting))
-
-
-def plain(record: Record) -> dict[str, Any]:
-    """A document without our own mark in it."""
-    return {name: value for name, value in record.data.items() if name != APPLIED}
-
-
-async def documents(records: Records, key: CollectionKey = KEY) -> dict[str, dict[str, Any]]:
-    return {record.id: plain(record) for record in (await records.read(key)).records.values()}
-
-
-@asynccontextmanager
-async def applying(records: Records, *, every_s: float = 1.0) -> AsyncIterator[None]:
-    task = asyncio.create_task(records.facts.apply_for_ever(every_s=every_s))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def comes_true(asked: Callable[[], Awaitable[bool]], limit: float = 5.0) -> float:
-    """The seconds until `asked` says so; fails after `limit`."""
-    began = time.monotonic()
-    while not await asked():
-        assert time.monotonic() - began < limit, "it did not come about"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began
-
-
-class Lossy:
-    """A home whose next calls fail as told: before they reach it, or when they are done."""
-
-    source = Source.REDIS
-
-    def __init__(self, store: RecordStore) -> None:
-        self.inner = store
-        self.fails: list[str] = []
-        self.loaded: Callable[[], Awaitable[None]] | None = None
-        self.error: Exception = RecordsBusy()
-
-    def takes_writes(self) -> bool:
-        return self.inner.takes_writes()
-
-    async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
-        await self.inner.prune(key, records)
-
-    async def keys(self) -> list[CollectionKey]:
-        return await self.inner.keys()
-
-    async def load(self, key: CollectionKey, ids: Collection[str] | None = None) -> dict[str, Record]:
-        records = await self.inner.load(key, ids)
-        if self.loaded is not None:
-            loaded, self.loaded = self.loaded, None
-            await loaded()
-        return records
-
-    async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
-        fails = self.fails.pop(0) if self.fails else ""
-        if fails == "before":
-            raise self.error
-        saved = await self.inner.save(key, changes)
-        if fails == "after":
-            raise self.error
-        return saved
-
-
-async def linked(open_link: OpenLink, server: RedisServer, database: Database) -> tuple[Records, RedisLink]:
-    """A process: its records, told of every change of its link."""
-    link = closed_link(server.url)
-    records = records_on(RedisRecordStore(link), database)
-    await open_link(link, records)
-    return records, link
 
 
 # --- Redis is asked first
@@ -412,7 +325,10 @@ def _apply(facts: Sequence[Fact]) -> Record:
 
 def _facts(told: dict[tuple[int, int], dict[str, int]]) -> list[Fact]:
     """In the order in which they happened."""
-    return [Fact(key=KEY, id="a", patch=dict(p), fence=fence, seq=seq) for (fence, seq), p in sorted(told.items())]
+    return [
+        Fact(key=KEY, id="a", patch=dict(p), creates=True, fence=fence, seq=seq)
+        for (fence, seq), p in sorted(told.items())
+    ]
 
 
 @given(st.dictionaries(marks, patches, min_size=1, max_size=6), st.data())

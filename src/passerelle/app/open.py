@@ -117,6 +117,7 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
     records, care = compose_records(base)
     clients, logins = compose_clients(base, records)
     sessions = compose_sessions(base, records)
+    care.listen(sessions)
     linking = compose_pairing(base, sessions)
     if linking.announcer is not None:
         stack.push_async_callback(linking.announcer.close)

@@ -39,7 +39,9 @@ def compose_records(base: Base) -> tuple[Records, Care]:
 
 def compose_clients(base: Base, records: Records) -> tuple[Clients, Logins]:
     """Who may come in, and who is in."""
-    return Clients(records=records, database=base.database, clock=base.clock), Logins(records=records, clock=base.clock)
+    strict = base.settings.env == "production"
+    clients = Clients(records=records, database=base.database, clock=base.clock, strict=strict)
+    return clients, Logins(records=records, clock=base.clock)
 
 
 def compose_sessions(base: Base, records: Records) -> Sessions:

@@ -1,6 +1,9 @@
 """Clients and their keys: made as wishes, revoked as facts, known also while Redis is away."""
 
+import asyncio
+import math
 import secrets
+import time
 from functools import partial
 from typing import Any
 
@@ -24,23 +27,29 @@ from passerelle.clients.model import (
 )
 from passerelle.clock import Clock
 from passerelle.db import Database
+from passerelle.db.units import EPOCH
 from passerelle.records.home import HOMES
-from passerelle.records.model import CollectionKey, Fact, Reading, Record
+from passerelle.records.model import CollectionKey, Fact, Reading, Record, Source
 from passerelle.records.service import Records
 
 KEY = CollectionKey(client_id=DEFAULT_CLIENT, name=CLIENTS)
+LOOK_EVERY_S = 1.0
 log = structlog.get_logger()
 
 
 class Clients:
     """Who may use this gateway."""
 
-    def __init__(self, *, records: Records, database: Database, clock: Clock) -> None:
-        """Clients live in `records`."""
+    def __init__(self, *, records: Records, database: Database, clock: Clock, strict: bool) -> None:
+        """Clients live in `records`; `strict`: who cannot be known stays outside."""
+        self._strict = strict
         self._records = records
         self._database = database
         self._clock = clock
         self._keys_made = False
+        self._blind = False
+        self._looking = asyncio.Lock()
+        self._looked = -math.inf
 
     async def add(self, name: str) -> tuple[Client, ApiKey]:
         """A new client and its first key, which is shown this once.
@@ -122,10 +131,17 @@ class Clients:
         return Caller(client_id=client.id)
 
     async def any_key(self) -> bool:
-        """Whether a key was ever made: then nobody comes in without one any more."""
-        if not self._keys_made:
-            self._keys_made = bool((await self._records.read(KEY)).records)
-        return self._keys_made
+        """Whether a key was ever made: then nobody comes in without one any more. Looked at each second.
+
+        Where that cannot be known (Redis away, and nothing was ever seen of it) it counts as made in production.
+        """
+        async with self._looking:
+            if not self._keys_made and time.monotonic() - self._looked > LOOK_EVERY_S:
+                reading = await self._records.read(KEY)
+                self._looked = time.monotonic()
+                self._blind = reading.source is Source.MEMORY and reading.as_of == EPOCH
+                self._keys_made = bool(reading.records)
+        return self._keys_made or (self._blind and self._strict)
 
     async def _get(self, client_id: str) -> Client:
         found = (await self._records.read(KEY, [client_id])).records.get(client_id)

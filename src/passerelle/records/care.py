@@ -10,7 +10,7 @@ from passerelle.db import Database
 from passerelle.errors import PasserelleError, Rejected, Unavailable
 from passerelle.records.home import HOMES
 from passerelle.records.model import Change, CollectionKey, Record, Source
-from passerelle.records.ports import FactBook, RecordStore
+from passerelle.records.ports import FactBook, LossListener, RecordStore
 from passerelle.records.service import Records
 
 AT_ONCE = 100  # changes of one save
@@ -65,6 +65,11 @@ class Care:
         self._facts = facts
         self._database = database
         self._production = production
+        self._listener: LossListener | None = None
+
+    def listen(self, listener: LossListener) -> None:
+        """Tell `listener` what is given up."""
+        self._listener = listener
 
     @property
     def source(self) -> Source:
@@ -109,16 +114,21 @@ class Care:
             Unavailable, Rejected: the home is away; memory is then what the shadow has.
         """
         counts: Counter[str] = Counter(dict.fromkeys(self._names, 0))
+        failed: dict[str, PasserelleError] = {}
         try:
-            for key in await self._keys(at_home=True):
-                await self._memory.reset(key)
-                counts[key.name] += len(_there(await self._home.load(key)))
+            keys = await self._keys(at_home=True)
         except (Unavailable, Rejected) as away:
-            self._tell_unloaded(away)
-            raise
+            keys, failed = set(), dict.fromkeys(self._names, away)
+        for key in keys:
+            await self._memory.reset(key)
+            try:
+                counts[key.name] += len(_there(await self._home.load(key)))
+            except (Unavailable, Rejected) as away:
+                failed[key.name] = away
         for name in self._names:
-            where, many = HOMES[self.source], f"{counts[name]} {name.removesuffix('s')}(s)"
-            log.info(f"✅ {name.capitalize()} reloaded from {where}: {many}")
+            self._tell_loaded(name, counts[name], failed.get(name))
+        if failed:
+            raise next(iter(failed.values()))
         return {name: counts[name] for name in self._names}
 
     async def restore(self) -> dict[str, int]:
@@ -146,6 +156,8 @@ class Care:
         """
         dropped: Counter[str] = Counter(dict.fromkeys(self._names, 0))
         for key, lost in (await self._lost()).items():
+            if self._listener is not None:
+                await self._listener.given_up(key, lost)
             await self._memory.drop(key, lost)
             await self._home.load(key)
             dropped[key.name] += len(lost)
@@ -207,12 +219,14 @@ class Care:
         except Unavailable:
             return []
 
-    def _tell_unloaded(self, away: PasserelleError) -> None:
-        for name in self._names:
-            if self._production:
-                log.error(f"⚠️ CRITICAL: cannot load {name} from {HOMES[self.source]} in production", code=away.code)
-            else:
-                log.warning(f"⚠️ Cannot load {name} from {HOMES[self.source]}", code=away.code)
+    def _tell_loaded(self, name: str, count: int, away: PasserelleError | None) -> None:
+        where = HOMES[self.source]
+        if away is None:
+            log.info(f"✅ {name.capitalize()} reloaded from {where}: {count} {name.removesuffix('s')}(s)")
+        elif self._production:
+            log.error(f"⚠️ CRITICAL: cannot load {name} from {where} in production", code=away.code)
+        else:
+            log.warning(f"⚠️ Cannot load {name} from {where}", code=away.code)
 
 
 def _there(records: dict[str, Record]) -> dict[str, Record]:

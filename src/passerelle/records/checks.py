@@ -1,5 +1,6 @@
 """Is everything that we know of where it belongs?"""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,10 @@ class DataInRedis:
             return [_from_memory(standings)]
         waiting = [one.name for one in standings if not one.at_home]
         found = [_waiting(waiting)] if waiting else [_fine(standings)]
-        return [*found, *([_left_in_files()] if any(self._files.glob("*/*.json")) else [])]
+        return [*found, *([_left_in_files()] if await asyncio.to_thread(self._has_files) else [])]
+
+    def _has_files(self) -> bool:
+        return any(self._files.glob("*/*.json"))
 
 
 def _counts(standings: list[Standing]) -> str:
@@ -69,7 +73,10 @@ def _from_memory(standings: list[Standing]) -> Finding:
             "Redis cannot be asked: records are read from memory, and changes are refused.",
             "Redis ne répond pas : les données viennent de la mémoire et les modifications sont refusées.",
         ),
-        cause=Text("Redis is away.", "Redis est absent."),
+        cause=Text(
+            "Redis is away, or holds something at our keys that is not ours (the log says which).",
+            "Redis est absent, ou contient à nos clés ce qui n'est pas de nous (le journal dit quoi).",
+        ),
         fix=Text("Mend Redis; nothing else is to be done.", "Réparez Redis ; il n'y a rien d'autre à faire."),
         evidence=_counts(standings),
     )
@@ -107,7 +114,7 @@ def _suspect(lost: dict[str, int]) -> Finding:
             "« passerelle records restore » ramène les données vues en dernier ; « passerelle records accept » y"
             " renonce.",
         ),
-        evidence=", ".join(f"{name}: {count} lost" for name, count in sorted(lost.items())),
+        evidence=", ".join(f"{name}: {count}" for name, count in sorted(lost.items())),
     )
 
 

@@ -91,10 +91,10 @@ class Facts:
 
     async def _apply(self, key: CollectionKey, facts: list[Fact]) -> None:
         for tried in range(TRIES):
-            current = await self._home.load(key, {fact.id for fact in facts})
-            after, changes = _changes(current, facts)
+            reading = await self._home.ask(key, {fact.id for fact in facts})
+            after, changes = _changes(reading.records, facts)
             if not changes or all(await self._home.save(key, changes)):
-                self._home.saved(key, after)
+                self._home.saved(key, after, as_of=reading.as_of)
                 return
             # somebody else saved in between: merge into the newer one
             await pause(FIRST_DELAY_S * 2**tried)
@@ -110,7 +110,9 @@ def merged(current: dict[str, Record], facts: list[Fact]) -> dict[str, Record]:
     """`current` with `facts` applied."""
     after = dict(current)
     for fact in facts:
-        after[fact.id] = after.get(fact.id, Record(id=fact.id)).merged(fact)
+        record = after.get(fact.id, Record(id=fact.id)).merged(fact)
+        if record.version or record.data:
+            after[fact.id] = record
     return after
 
 

@@ -1,6 +1,7 @@
 """The home of records with the memory beside it: who may believe what."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import structlog
 
@@ -45,7 +46,7 @@ class Home:
             Unavailable, Rejected: the home is away, and nothing was ever seen of it.
         """
         try:
-            reading = await self._load(key, ids)
+            reading = await self.ask(key, ids)
         except (Unavailable, Rejected) as away:
             self._tell(key, away)
             return await self._recall(key, ids, away)
@@ -59,16 +60,19 @@ class Home:
             RecordsSuspect: the home lacks what we saw there.
             Unavailable, Rejected: the home is away.
         """
-        return (await self._load(key, ids)).records
+        return (await self.ask(key, ids)).records
 
-    async def _load(self, key: CollectionKey, ids: Collection[str] | None) -> Reading:
+    async def ask(self, key: CollectionKey, ids: Collection[str] | None = None) -> Reading:
+        """As `load`, with the time at which it was asked."""
         seen, since, as_of = await self._memory.of(key), self._memory.moment(), self._clock.now()
         loaded = await self._store.load(key, ids)
         lost = self._memory.lost(seen, loaded, ids=ids, since=since)
-        if lost and self.source is Source.REDIS:
-            await self._suspect(key, lost)
+        if lost and self.source is Source.REDIS and (still := await self._still_lost(key, lost, loaded)):
+            self._suspect(key, still, whole=ids is None)
         elif ids is None:
             self.suspicions.pop(key, None)
+        if key in self.suspicions:
+            raise RecordsSuspect
         self._memory.keep(key, loaded.values(), as_of=as_of, whole=ids is None)
         return Reading(source=self.source, as_of=as_of, records=loaded)
 
@@ -80,31 +84,31 @@ class Home:
         """See `RecordStore.prune`."""
         await self._store.prune(key, records)
 
-    def saved(self, key: CollectionKey, records: Sequence[Record]) -> None:
-        """These were saved as they are."""
-        self._memory.keep(key, records, as_of=self._clock.now(), whole=False)
+    def saved(self, key: CollectionKey, records: Sequence[Record], *, as_of: datetime) -> None:
+        """These were saved as they are, built on what was read `as_of`: perhaps others saved since."""
+        self._memory.keep(key, records, as_of=as_of, whole=False)
 
     async def flush(self) -> None:
         """What was seen so far survives a restart from now on."""
         await self._memory.flush()
 
-    async def _suspect(self, key: CollectionKey, lost: set[str]) -> None:
+    async def _still_lost(self, key: CollectionKey, lost: set[str], loaded: dict[str, Record]) -> set[str]:
         try:
-            still = await self._memory.still_kept(key, lost)
+            still = await self._memory.still_lost(key, lost, loaded)
         except Unavailable:
-            still = lost
+            return lost
         self._memory.forget(key, lost - still)
-        if not still:
-            return
+        return still
+
+    def _suspect(self, key: CollectionKey, lost: set[str], *, whole: bool) -> None:
         if key not in self.suspicions:
             log.error(
                 f"⚠️ CRITICAL: {HOMES[self.source]} lost {key.name}: nothing is written until a person decides",
                 client=key.client_id,
-                lost=len(still),
+                lost=len(lost),
                 fix="passerelle records restore, or passerelle records accept",
             )
-        self.suspicions[key] = still
-        raise RecordsSuspect
+        self.suspicions[key] = lost if whole else lost | self.suspicions.get(key, set())
 
     async def _recall(self, key: CollectionKey, ids: Collection[str] | None, away: PasserelleError) -> Reading:
         seen = await self._memory.of(key)

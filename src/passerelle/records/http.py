@@ -14,8 +14,8 @@ class BroughtRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: Annotated[str, Field(min_length=1, max_length=200)]
-    version: Annotated[int, Field(ge=1)]
+    id: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]  # no text in SQL may hold a NUL
+    version: Annotated[int, Field(ge=1, le=10**12)]  # Lua counts in doubles
     data: dict[str, Any]
 
 
@@ -24,7 +24,7 @@ class Brought(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    client_id: Annotated[str, Field(min_length=1, max_length=200)]
+    client_id: Annotated[str, Field(pattern=r"^[\w-]{1,200}$")]  # a folder where there is no Redis
     collection: Annotated[str, Field(pattern="^[a-z_]{1,50}$")]
     records: Annotated[list[BroughtRecord], Field(max_length=1000)]
 

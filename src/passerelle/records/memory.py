@@ -94,13 +94,19 @@ class Memory:
             if known is None or known.version < record.version or self._shadow is None:
                 self._learn(key, seen, record)
 
-    async def still_kept(self, key: CollectionKey, ids: set[str]) -> set[str]:
-        """Which of `ids` the shadow holds; the others were given up on purpose (by another process, perhaps)."""
+    async def still_lost(self, key: CollectionKey, lost: set[str], loaded: dict[str, Record]) -> set[str]:
+        """Which of `lost` the shadow holds too, newer than `loaded`: the others were given up (by another process).
+
+        A lost mark is no loss, and is given up here: what was removed is there no more.
+        """
         if self._shadow is None:
             return set()
         await self.flush()
-        records, _ = await self._database.read(partial(self._shadow.recall, key=key))
-        return ids & records.keys()
+        kept, _ = await self._database.read(partial(self._shadow.recall, key=key))
+        newer = {one for one in lost & kept.keys() if one not in loaded or loaded[one].version < kept[one].version}
+        marks = {one for one in newer if one not in loaded and kept[one].removed}
+        await self.drop(key, marks)
+        return newer - marks
 
     async def drop(self, key: CollectionKey, ids: set[str]) -> None:
         """Nobody knows these any more."""
@@ -138,6 +144,9 @@ class Memory:
                 await self.flush()
             except Unavailable as away:
                 log.debug("the shadow falls behind", code=away.code)
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("❌ The shadow could not be kept")
                 await asyncio.sleep(RETRY_S)
 
     async def flush(self) -> None:

@@ -1,5 +1,7 @@
 """Records, facts, wishes, and what a reading is worth."""
 
+import secrets
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +10,9 @@ from typing import Any, NamedTuple
 from passerelle.errors import Text, Unavailable
 
 APPLIED = "_applied"
-OPERATIONS_KEPT = 64  # of each record, to know an operation that is asked for again
+# Operations that are kept of each record, to know one that is asked for again: so many, and while they are young more,
+# since others may change a record often while somebody whose answer got lost cannot ask.
+OPERATIONS_KEPT, OPERATIONS_AT_MOST, YOUNG_S = 64, 1024, 120
 
 
 class Unreadable(Unavailable):
@@ -78,6 +82,24 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"  # the home could not be asked yet
 
 
+def new_operation() -> str:
+    """A fresh name of an operation, with the time of its making (seconds since 1970, hexadecimal)."""
+    return f"{int(time.time()):x}.{secrets.token_hex(6)}"
+
+
+def kept_operations(operations: tuple[str, ...], *, now_s: float) -> tuple[str, ...]:
+    """The newest of `operations`: what a home keeps of them."""
+    first = max(0, len(operations) - OPERATIONS_AT_MOST)
+    while len(operations) - first > OPERATIONS_KEPT and now_s - _born_s(operations[first]) > YOUNG_S:
+        first += 1
+    return operations[first:]
+
+
+def _born_s(operation: str) -> int:
+    time_, _, rest = operation.partition(".")
+    return int(time_, 16) if rest else 0
+
+
 class CollectionKey(NamedTuple):
     """One collection of one client."""
 
@@ -100,7 +122,7 @@ class Record:
 
     def merged(self, fact: "Fact") -> "Record":
         """This record with `fact` applied, in every field that no newer fact has told; late or double is harmless."""
-        if self.removed:
+        if self.removed or not (self.version or self.data or fact.creates):
             return self
         mark = [fact.fence, fact.seq]
         marks: dict[str, list[int]] = self.data.get(APPLIED, {})
@@ -116,7 +138,7 @@ class Record:
             version=change.version,
             data=change.data or {},
             removed=change.data is None,
-            operations=(*self.operations, change.operation)[-OPERATIONS_KEPT:],
+            operations=kept_operations((*self.operations, change.operation), now_s=time.time()),
         )
 
     def tells(self, change: "Change") -> Outcome:
@@ -133,11 +155,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Something that has happened: `patch` is merged into the record, ordered by (`fence`, `seq`)."""
+    """Something that has happened: `patch` is merged into the record, ordered by (`fence`, `seq`).
+
+    Only one that `creates`, since it tells everything, makes a record where there is none.
+    """
 
     key: CollectionKey
     id: str
     patch: dict[str, Any]
+    creates: bool = False
     fence: int = 0
     seq: int = 0
 

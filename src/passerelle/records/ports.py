@@ -85,3 +85,15 @@ class Shadow(Protocol):
     async def keys(self, tx: Tx) -> list[CollectionKey]:
         """Every collection of which something is remembered."""
         ...
+
+
+class LossListener(Protocol):
+    """Somebody above who must hear that records are given up for good."""
+
+    async def given_up(self, key: CollectionKey, ids: set[str]) -> None:
+        """These are lost and nobody wants them back; may be told again.
+
+        Raises:
+            Unavailable: then they are not given up yet.
+        """
+        ...

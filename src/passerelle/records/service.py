@@ -81,8 +81,9 @@ class Records:
     async def redis_changed(self, status: RedisStatus) -> None:
         """Say what the change means for records (MISSION D1), and go on where we stopped."""
         if status.state is RedisState.UP:
-            log.info("✅ Redis cache connected successfully")
-            log.info("✅ Redis session store ready")
+            if status.writable:
+                log.info("✅ Redis cache connected successfully")
+                log.info("✅ Redis session store ready")
             self.wake()
             self._news.set()
         elif status.state is RedisState.DOWN:
@@ -110,6 +111,8 @@ class Records:
                 await self._look(set(await self.memory.keys()) if news else set(self.home.suspicions))
             except Unavailable as away:
                 log.debug("records cannot be looked after", code=away.code)
+            except Exception:
+                log.exception("❌ Records could not be looked after")
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._news.wait()

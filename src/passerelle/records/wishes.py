@@ -1,16 +1,16 @@
 """Wishes: changes to a record that are saved, refused or, for a while, unknown."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
 
 from passerelle.db import DatabaseAway, StorageFull
-from passerelle.errors import Rejected, Unavailable
+from passerelle.errors import PasserelleError, Rejected, Unavailable
 from passerelle.records.facts import Facts, merged, pause
 from passerelle.records.home import Home
 from passerelle.records.model import (
@@ -22,6 +22,7 @@ from passerelle.records.model import (
     RecordsBusy,
     RecordsSuspect,
     WishRefused,
+    new_operation,
 )
 from passerelle.redis_link import RedisAway
 from passerelle.redis_link.budget import deadline, request_budget, time_left
@@ -60,20 +61,31 @@ class Wishes:
             RecordsBusy: others kept changing it; nothing was changed.
             RecordsSuspect: the home lost data; nothing is written to it.
             OutcomeUnknown: the answer got lost; `outcome` of its member `operation` tells as soon as it is known.
+            Rejected, StorageFull: the home takes no such change at all; nothing was changed.
         """
-        turn = self._turns.setdefault((key, record_id), asyncio.Lock())
         with request_budget(BUDGET_S):
             until = deadline(BUDGET_S)
-            async with turn:
-                tried = 0
-                while time_left(until) > 0:
-                    current, change = await self._draft(key, record_id, edit)
-                    if await self._send(key, change):
-                        record = current.changed(change)
-                        self._home.saved(key, [record])
-                        return record
-                    tried += 1
-                    await pause(min(LONGEST_WAIT_S, 0.002 * 2**tried))
+            try:
+                async with asyncio.timeout_at(until) as turn, self._turn(key, record_id):
+                    turn.reschedule(None)
+                    return await self._change(key, record_id, edit, until)
+            except TimeoutError:
+                raise RecordsBusy from None
+
+    def _turn(self, key: CollectionKey, record_id: str) -> asyncio.Lock:
+        """In one process nobody need be quicker than anybody else."""
+        return self._turns.setdefault((key, record_id), asyncio.Lock())
+
+    async def _change(self, key: CollectionKey, record_id: str, edit: Edit, until: float) -> Record:
+        tried = 0
+        while time_left(until) > 0:
+            as_of, current, change = await self._draft(key, record_id, edit)
+            if await self._send(key, change, until):
+                record = current.changed(change)
+                self._home.saved(key, [record], as_of=as_of)
+                return record
+            tried += 1
+            await pause(min(LONGEST_WAIT_S, 0.002 * 2**tried))
         raise RecordsBusy
 
     def outcome(self, operation: str) -> Outcome:
@@ -84,43 +96,54 @@ class Wishes:
         """Find out what became of the operations in doubt, as far as the home can be asked."""
         for operation, (key, change) in list(self._doubts.items()):
             with suppress(Unavailable, Rejected):
-                self._tell(operation, await self._ask(key, change))
+                self._tell(key, operation, await self._ask(key, change))
 
-    async def _draft(self, key: CollectionKey, record_id: str, edit: Edit) -> tuple[Record, Change]:
+    async def _draft(self, key: CollectionKey, record_id: str, edit: Edit) -> tuple[datetime, Record, Change]:
         """A change of what the home has now; never of what memory has."""
         try:
-            current = (await self._home.load(key, [record_id])).get(record_id, Record(id=record_id))
+            reading = await self._home.ask(key, [record_id])
         except RecordsSuspect:
             raise
         except Unavailable as away:
             raise WishRefused(retry_after=away.retry_after) from away
+        current = reading.records.get(record_id, Record(id=record_id))
         facts = [fact for fact in await self._facts.waiting(key) if fact.id == record_id]
         data = edit(merged({record_id: current}, facts)[record_id])
-        return current, Change(id=record_id, expected=current.version, operation=secrets.token_hex(6), data=data)
+        return (
+            reading.as_of,
+            current,
+            Change(id=record_id, expected=current.version, operation=new_operation(), data=data),
+        )
 
-    async def _send(self, key: CollectionKey, change: Change) -> bool:
-        """Whether the change is saved; false when somebody else was quicker."""
+    async def _send(self, key: CollectionKey, change: Change, until: float) -> bool:
+        """Whether the change is saved; false when somebody else was quicker.
+
+        Once an answer got lost, no later refusal says anything about that try: only the record itself does.
+        """
         doubted = False
-        for delay_s in (*DELAYS_S, None):
+        for delay_s in (*DELAYS_S, 0.0):
             try:
                 (saved,) = await self._home.save(key, [change])
                 return saved or (doubted and await self._was_saved(key, change))
-            except StorageFull:
-                raise
-            except Unavailable as away:
+            except (Unavailable, Rejected) as away:
                 doubted = doubted or _maybe_saved(away)
-                refusal = WishRefused(retry_after=away.retry_after)
-            if delay_s is None or not self._home.takes_writes():
+                refusal = away
+            if isinstance(refusal, StorageFull | Rejected) or not self._home.takes_writes():
+                break
+            if time_left(until) <= delay_s:
                 break
             await asyncio.sleep(delay_s)
         if doubted:
             self._doubts[change.operation] = _Doubt(key, change)
             raise OutcomeUnknown(operation=change.operation)
-        raise refusal
+        if isinstance(refusal, StorageFull | Rejected):
+            raise refusal
+        raise WishRefused(retry_after=refusal.retry_after)
 
     async def _was_saved(self, key: CollectionKey, change: Change) -> bool:
         outcome = await self._ask(key, change)
         if outcome is Outcome.UNKNOWN:
+            self._tell(key, change.operation, outcome)
             raise OutcomeUnknown(operation=change.operation)
         return outcome is Outcome.SAVED
 
@@ -135,15 +158,18 @@ class Wishes:
             void = Change(id=change.id, expected=record.version, operation=f"void:{change.operation}", data=data)
             await self._home.save(key, [void])
 
-    def _tell(self, operation: str, outcome: Outcome) -> None:
-        key, _ = self._doubts.pop(operation)
+    def _tell(self, key: CollectionKey, operation: str, outcome: Outcome) -> None:
+        self._doubts.pop(operation, None)
         self._outcomes[operation] = outcome
         if len(self._outcomes) > KEPT:
             self._outcomes.pop(next(iter(self._outcomes)))
-        log.info(f"🔄 A change of {key.name} whose answer got lost is known now: {outcome}", operation=operation)
+        if outcome is Outcome.UNKNOWN:
+            log.error(f"❌ Whether a change of {key.name} was saved cannot be known any more", operation=operation)
+        else:
+            log.info(f"🔄 A change of {key.name} whose answer got lost is known now: {outcome}", operation=operation)
 
 
-def _maybe_saved(away: Unavailable) -> bool:
+def _maybe_saved(away: PasserelleError) -> bool:
     return (isinstance(away, RedisAway) and away.maybe_applied) or (
         isinstance(away, DatabaseAway) and away.maybe_committed
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
@@ -109,9 +110,10 @@ class Sessions:
                 "state_reason": "linked_again",
                 "ended_at": self._clock.now().isoformat(),
             }
-            await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=before.session_id, patch=ended))
+            await self._tell(tx, session.client_id, before.session_id, ended)
         await self._phones.put(tx, number, LinkedPhone(session.id, session.device), user_id=session.user_id)
-        await self._add(tx, session)
+        whole = Fact(key=_key(session.client_id), id=session.id, patch=session.as_patch(), creates=True)
+        await self._records.add_fact(tx, whole)
         if self._listener is not None:
             await self._listener.linked(tx, session, replaced=None if before is None else before.session_id)
         return None if before is None else before.device
@@ -120,9 +122,8 @@ class Sessions:
         """A phone is linked no more: the number is free again; call `wake` after the commit."""
         await self._phones.remove(tx, client_id=session.client_id, session_id=session.id)
         await self._unlinked(tx, session.client_id, session.id)
-        await self._add(
-            tx, replace(session, state=SessionState.LOGGED_OUT, state_reason=reason, ended_at=self._clock.now())
-        )
+        ended = replace(session, state=SessionState.LOGGED_OUT, state_reason=reason, ended_at=self._clock.now())
+        await self._tell(tx, session.client_id, session.id, ended.as_patch())
 
     async def _unlinked(self, tx: Tx, client_id: str, session_id: str) -> None:
         if self._listener is not None:
@@ -145,7 +146,7 @@ class Sessions:
         async def pause(tx: Tx) -> None:
             if await self._speakers.pause(tx, session_id=session_id, until=until):
                 patch = {"state": SessionState.PAUSED.value, "state_reason": reason}
-                await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+                await self._tell(tx, client_id, session_id, patch)
 
         await self._database.run(pause)
         self._records.wake()
@@ -156,7 +157,7 @@ class Sessions:
         async def resume(tx: Tx) -> None:
             if await self._speakers.resume(tx, session_id=session_id, until=until):
                 patch = {"state": SessionState.CONNECTED.value, "state_reason": None}
-                await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+                await self._tell(tx, client_id, session_id, patch)
 
         await self._database.run(resume)
         self._records.wake()
@@ -168,7 +169,7 @@ class Sessions:
             if await self._phones.remove(tx, client_id=client_id, session_id=session_id):
                 ended = {"state": SessionState.LOGGED_OUT.value, "ended_at": self._clock.now().isoformat()}
                 patch = {**ended, "state_reason": "removed_by_phone"}
-                await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+                await self._tell(tx, client_id, session_id, patch)
             await self._unlinked(tx, client_id, session_id)
 
         await self._database.run(end)
@@ -180,8 +181,19 @@ class Sessions:
         if replaced is not None:
             await self._linker.unlink(device=replaced)
 
-    async def _add(self, tx: Tx, session: Session) -> None:
-        await self._records.add_fact(tx, Fact(key=_key(session.client_id), id=session.id, patch=session.as_patch()))
+    async def given_up(self, key: CollectionKey, ids: set[str]) -> None:
+        """Records of linked phones are lost for good: their numbers are free again, nothing can be said by them."""
+
+        async def end(tx: Tx) -> None:
+            for session_id in sorted(ids):
+                await self._phones.remove(tx, client_id=key.client_id, session_id=session_id)
+                await self._unlinked(tx, key.client_id, session_id)
+
+        if key.name == COLLECTION:
+            await self._database.run(end)
+
+    async def _tell(self, tx: Tx, client_id: str, session_id: str, patch: dict[str, Any]) -> None:
+        await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
 
 
 def _key(client_id: str) -> CollectionKey:

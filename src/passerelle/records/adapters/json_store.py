@@ -5,12 +5,16 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from passerelle.db import StorageFull
 from passerelle.records.model import Change, CollectionKey, Record, Source, Unreadable
+
+What = TypeVar("What")
+Done = TypeVar("Done")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class JsonRecordStore:
@@ -37,14 +41,11 @@ class JsonRecordStore:
 
     async def save(self, key: CollectionKey, changes: Sequence[Change]) -> list[bool]:
         """See `RecordStore.save`."""
-        try:
-            return await asyncio.to_thread(self._save, key, changes)
-        except OSError as error:
-            raise (StorageFull() if error.errno == errno.ENOSPC else Unreadable(file=key.name)) from error
+        return await _on_the_disk(self._save, key, changes)
 
     async def prune(self, key: CollectionKey, records: Sequence[Record]) -> None:
         """See `RecordStore.prune`."""
-        await asyncio.to_thread(self._prune, key, {record.id: record.version for record in records})
+        await _on_the_disk(self._prune, key, {record.id: record.version for record in records})
 
     async def keys(self) -> list[CollectionKey]:
         """See `RecordStore.keys`."""
@@ -94,6 +95,13 @@ class JsonRecordStore:
 
     def _path(self, key: CollectionKey) -> Path:
         return self._folder / key.client_id / f"{key.name}.json"
+
+
+async def _on_the_disk(do: Callable[[CollectionKey, What], Done], key: CollectionKey, what: What) -> Done:
+    try:
+        return await asyncio.to_thread(do, key, what)
+    except OSError as error:
+        raise (StorageFull() if error.errno in _NO_ROOM else Unreadable(file=key.name)) from error
 
 
 def _record(record_id: str, stored: dict[str, Any]) -> Record:

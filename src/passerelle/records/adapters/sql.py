@@ -1,12 +1,13 @@
 """Records, facts and shadow in SQL."""
 
 import json
+import time
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
 from passerelle.db import Database, Row, Tx
-from passerelle.records.model import OPERATIONS_KEPT, Change, CollectionKey, Fact, Record, Source
+from passerelle.records.model import Change, CollectionKey, Fact, Record, Source, kept_operations
 
 FACTS_AT_ONCE = 1000
 _ALL = "SELECT id, version, ops, data FROM records WHERE client_id = :client_id AND collection = :collection"
@@ -85,7 +86,7 @@ async def _save(tx: Tx, key: CollectionKey, change: Change) -> bool:
         else "UPDATE records SET version = :version, ops = :ops, data = :data WHERE client_id = :client_id"
         " AND collection = :collection AND id = :id AND version = :expected RETURNING version",
         **where,
-        ops=json.dumps([*(operations or []), change.operation][-OPERATIONS_KEPT:]),
+        ops=json.dumps(kept_operations((*(operations or ()), change.operation), now_s=time.time())),
         data=json.dumps(change.data),
         expected=change.expected,
         version=change.version,
@@ -108,11 +109,12 @@ class SqlFactBook:
     async def add(self, tx: Tx, fact: Fact) -> None:
         """See `FactBook.add`."""
         await tx.sql(
-            "INSERT INTO facts (client_id, collection, id, patch, fence, created_us)"
-            " VALUES (:client_id, :collection, :id, :patch, :fence, :db_now)",
+            "INSERT INTO facts (client_id, collection, id, patch, creates, fence, created_us)"
+            " VALUES (:client_id, :collection, :id, :patch, :creates, :fence, :db_now)",
             **_of(fact.key),
             id=fact.id,
             patch=json.dumps(fact.patch),
+            creates=int(fact.creates),
             fence=fact.fence,
         )
 
@@ -187,4 +189,11 @@ def _text(record: Record) -> str:
 
 def _fact(row: Row) -> Fact:
     key = CollectionKey(client_id=row["client_id"], name=row["collection"])
-    return Fact(key=key, id=row["id"], patch=json.loads(row["patch"]), fence=row["fence"], seq=row["seq"])
+    return Fact(
+        key=key,
+        id=row["id"],
+        patch=json.loads(row["patch"]),
+        creates=bool(row["creates"]),
+        fence=row["fence"],
+        seq=row["seq"],
+    )
