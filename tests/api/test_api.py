@@ -206,9 +206,9 @@ async def test_in_production_the_sandbox_is_a_finding(tmp_path: Path) -> None:
 
 async def test_a_request_that_breaks_is_told_with_its_id(tmp_path: Path) -> None:
     async with gateway(tmp_path) as app, http(app) as client:
-        await app.database.run(lambda tx: tx.sql("DROP TABLE facts"))
+        await app.database.run(lambda tx: tx.sql("DROP TABLE contractors"))
         with capture_logs() as lines:
-            answer = await client.get("/api/whatsapp/sessions")
+            answer = await client.get("/api/contractors")
         is_problem(answer, 500, "internal_error")
         assert answer.headers["x-request-id"]
         assert any("A request broke" in line["event"] for line in lines)
