@@ -64,7 +64,7 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew, with hashes
 		pyproject.toml --group build -o requirements/run.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		pyproject.toml --group dev -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	@$(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		benchmarks/queues/requirements.in -o requirements/bench.txt
 
 audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a public service)

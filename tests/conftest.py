@@ -26,6 +26,13 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture
+def lasting_redis() -> Iterator[RedisServer]:
+    """A Redis that has its data again after it was killed, as in production."""
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One real PostgreSQL for the whole run; ask it for a database of your own."""

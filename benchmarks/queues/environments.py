@@ -25,7 +25,8 @@ def python_of_peers() -> Path:
         raise SystemExit("The Python peers need uv: make bench-messages installs it")
     subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(PEERS)], check=True)
     into = ["--python", str(python), "--require-hashes", "-r", str(LOCK)]
-    subprocess.run([uv, "pip", "install", "-q", *into], check=True)
+    # Without our pyproject.toml, whose overrides are not theirs.
+    subprocess.run([uv, "pip", "install", "-q", "--no-config", *into], check=True)
     installed.write_text(digest)
     return python
 

@@ -20,6 +20,7 @@ from passerelle.db import Tx
 from passerelle.errors import Denied, NotFound, PasserelleError, Text
 from passerelle.leads import http as leads_http
 from passerelle.leads.pages import pages
+from passerelle.media import http as media_http
 from passerelle.messages import http as messages_http
 from passerelle.pairing import http as pairing_http
 from passerelle.problems import BodyTooLarge, Broken
@@ -71,6 +72,8 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     api.include_router(pages(app.leads, lang=settings.lang, sandbox=settings.provider_name == "sandbox"))
     api.include_router(sessions_http.routes(app.sessions, caller))
     api.include_router(messages_http.routes(app.messages, caller))
+    api.include_router(media_http.routes(app.media, caller))
+    api.include_router(media_http.serving(app.media))
     api.include_router(clients_http.routes(app.clients), dependencies=admin)
     api.include_router(records_http.routes(app.care), dependencies=admin)
     api.include_router(sessions_http.check_routes(app.care), dependencies=admin)
@@ -195,15 +198,18 @@ class Gate:
             await self._pass(scope, receive, _with_id(send, request_id))
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST" and scope["path"] == media_http.UPLOAD_PATH:
+            await self._serve(receive, scope, send)
+            return
         body = await _read_body(receive)
         if body is None:
             await self._answer(BodyTooLarge(), scope, receive, send)
         elif "\x00" in scope["path"]:  # no text in SQL may hold a NUL
             await self._answer(NoSuchPath(), scope, receive, send)
         else:
-            await self._serve(body, scope, receive, send)
+            await self._serve(_again(body, receive), scope, send)
 
-    async def _serve(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, receive: Receive, scope: Scope, send: Send) -> None:
         begun = False
 
         async def watched(message: Message) -> None:
@@ -212,7 +218,7 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, _again(body, receive), watched)
+            await self._app(scope, receive, watched)
         except Exception:
             log.exception("❌ A request broke", path=scope["path"])
             if not begun:

@@ -22,6 +22,8 @@ from passerelle.errors import Misconfigured
 
 _SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*")
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB)?\s*", re.IGNORECASE)
+_BYTES = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, None: 1}
 _ISO = TypeAdapter(timedelta)
 
 
@@ -46,13 +48,22 @@ class _UnreadableFile(Misconfigured):
         self.name = name
 
 
+def _read_size(value: object) -> object:
+    """``2000000``, ``16 MB`` or ``2 GB`` as bytes."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return value if match is None else int(float(match[1]) * _BYTES[match[2] and match[2].upper()])
+
+
 SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "KV_REST_API_URL", "KV_REST_API_TOKEN"),
     *("PASSERELLE_ADMIN_KEY", "PASSERELLE_SECRET_KEY"),
+    *("CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET", "SUPABASE_SERVICE_KEY"),
+    *("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"),
 )
 # Blank, these are a finding: somebody meant to fill them in.
 KEPT_BLANK = frozenset({"REDIS_URL", "KV_REST_API_URL", "UPSTASH_REDIS_REST_URL"})
 Span = Annotated[timedelta, BeforeValidator(_read_span)]
+Size = Annotated[int, BeforeValidator(_read_size), Interval(ge=1)]
 
 
 def _named(name: str, *others: str, default: Any) -> Any:
@@ -91,6 +102,19 @@ class Settings(BaseSettings):
     notify_user: str | None = _named("PASSERELLE_NOTIFY_USER", default=None)
     public_url: str | None = _named("PASSERELLE_PUBLIC_URL", default=None)
     link_ttl: Span = _named("PASSERELLE_LINK_TTL", default=timedelta(days=7))
+    media_limit: Size = _named("PASSERELLE_MEDIA_LIMIT", default=2_000_000_000)
+    cloudinary_cloud_name: str | None = _named("CLOUDINARY_CLOUD_NAME", default=None)
+    cloudinary_api_key: SecretStr | None = _named("CLOUDINARY_API_KEY", default=None)
+    cloudinary_api_secret: SecretStr | None = _named("CLOUDINARY_API_SECRET", default=None)
+    cloudinary_upload_prefix: str | None = _named("CLOUDINARY_UPLOAD_PREFIX", default=None)
+    supabase_url: str | None = _named("SUPABASE_URL", default=None)
+    supabase_service_key: SecretStr | None = _named("SUPABASE_SERVICE_KEY", default=None)
+    supabase_bucket: str | None = _named("SUPABASE_BUCKET", default=None)
+    s3_endpoint_url: str | None = _named("S3_ENDPOINT_URL", default=None)
+    s3_bucket: str | None = _named("S3_BUCKET", default=None)
+    s3_access_key_id: SecretStr | None = _named("S3_ACCESS_KEY_ID", default=None)
+    s3_secret_access_key: SecretStr | None = _named("S3_SECRET_ACCESS_KEY", default=None)
+    s3_region: str = _named("S3_REGION", default="us-east-1")
     attempt_limit: Span = _named("PASSERELLE_ATTEMPT_LIMIT", default=timedelta(seconds=20))
     lock_ttl: Span = _named("PASSERELLE_LOCK_TTL", default=timedelta(minutes=5))
     job_timeout: Span = _named("PASSERELLE_JOB_TIMEOUT", default=timedelta(minutes=5))
@@ -105,6 +129,11 @@ class Settings(BaseSettings):
     kv_rest_api_token_file: str | None = _named("KV_REST_API_TOKEN_FILE", default=None)
     admin_key_file: str | None = _named("PASSERELLE_ADMIN_KEY_FILE", default=None)
     secret_key_file: str | None = _named("PASSERELLE_SECRET_KEY_FILE", default=None)
+    cloudinary_api_key_file: str | None = _named("CLOUDINARY_API_KEY_FILE", default=None)
+    cloudinary_api_secret_file: str | None = _named("CLOUDINARY_API_SECRET_FILE", default=None)
+    supabase_service_key_file: str | None = _named("SUPABASE_SERVICE_KEY_FILE", default=None)
+    s3_access_key_id_file: str | None = _named("S3_ACCESS_KEY_ID_FILE", default=None)
+    s3_secret_access_key_file: str | None = _named("S3_SECRET_ACCESS_KEY_FILE", default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +159,11 @@ class Settings(BaseSettings):
         """The plain value of a secret, for the adapter that needs it."""
         value: SecretStr | None = getattr(self, name)
         return None if value is None else value.get_secret_value()
+
+    def text(self, name: str) -> str:
+        """The plain value of a setting that may be a secret; empty where it is not set."""
+        value: SecretStr | str | None = getattr(self, name)
+        return (value.get_secret_value() if isinstance(value, SecretStr) else value or "").strip()
 
 
 _VARIABLES = {

@@ -17,7 +17,7 @@ from passerelle.db.url import read_url
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, StateListener, examine
 
-from servers import PostgresServer, RedisServer
+from servers import PostgresServer
 
 OpenLink = Callable[..., Awaitable[RedisLink]]
 
@@ -53,13 +53,6 @@ def _migrated_file() -> Path:
     with ThreadPoolExecutor(1) as thread:  # on a loop of its own, also while one runs here
         thread.submit(asyncio.run, _migrate(folder)).result()
     return folder / "passerelle.sqlite3"
-
-
-@pytest.fixture
-def lasting_redis() -> Iterator[RedisServer]:
-    """A Redis that has its data again after it was killed, as in production."""
-    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

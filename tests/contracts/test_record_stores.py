@@ -23,7 +23,7 @@ from passerelle.errors import PasserelleError, Unavailable
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
 from passerelle.records.adapters.sql import SqlRecordStore
-from passerelle.records.model import Change, CollectionKey, Record, Source
+from passerelle.records.model import OPERATIONS_AT_MOST, Change, CollectionKey, Record, Source, new_operation
 from passerelle.records.ports import RecordStore
 from passerelle.redis_link import RedisAway
 
@@ -300,6 +300,28 @@ async def test_the_last_64_operations_of_a_record_are_listed_and_known_again(hom
     assert await home.other.save(KEY, [wishes[2]]) == [True]
     assert await home.other.save(KEY, [wishes[1]]) == [False], "too long ago to be known, and its version is past"
     assert (await held(home.other, "a")).version == 66
+
+
+async def test_young_operations_are_known_for_longer(home: Home) -> None:
+    """Others may change a record often while somebody whose answer got lost cannot ask."""
+    names = [new_operation() for _ in range(80)]
+    for version, name in enumerate(names):
+        assert await home.one.save(KEY, [change("a", version, name, n=version)]) == [True]
+    assert (await held(home.other, "a")).operations == tuple(names)
+    assert await home.other.save(KEY, [change("a", 0, names[0], n=0)]) == [True]
+    assert (await held(home.other, "a")).version == 80
+
+
+async def test_of_operations_however_young_there_is_an_end(home: Home) -> None:
+    current = Record(id="a")
+    for batch in range(7):
+        names = [new_operation() for _ in range(150)]
+        wishes = [change("a", 150 * batch + n, name, n=n) for n, name in enumerate(names)]
+        assert await home.one.save(KEY, wishes) == [True] * 150
+        for wish in wishes:
+            current = current.changed(wish)
+    found = await held(home.other, "a")
+    assert (len(found.operations), found.operations) == (OPERATIONS_AT_MOST, current.operations)
 
 
 async def test_only_marks_are_pruned_and_only_at_their_version(home: Home) -> None:

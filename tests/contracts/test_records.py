@@ -233,6 +233,25 @@ async def test_a_fact_applied_while_a_reading_is_made_is_in_it(database: Databas
     assert await documents(records_on(lossy, database)) == {"a": {"state": "connected"}}
 
 
+async def test_only_a_fact_that_tells_everything_makes_a_record(database: Database, tmp_path: Path) -> None:
+    """What was given up, or removed, must not come back as a part of itself."""
+    home = JsonRecordStore(tmp_path / "home")
+    records = records_on(home, database)
+    part = Fact(key=KEY, id="a", patch={"state": "paused"})
+    for _ in range(2):
+        await happen(records, database, part)
+        assert await documents(records) == {}
+        await records.facts.apply()
+        assert (await waiting(database), await home.load(KEY)) == (0, {})
+    await happen(records, database, fact("a", name="Zoë"), part)
+    assert await documents(records) == {"a": {"name": "Zoë", "state": "paused"}}
+    await records.facts.apply()
+    await records.change(KEY, "a", lambda _: None)
+    await happen(records, database, part)
+    await records.facts.apply()
+    assert (await waiting(database), await documents(records)) == (0, {})
+
+
 async def test_a_second_fact_of_a_record_counts_after_the_first_was_applied_and_forgotten(
     database: Database, tmp_path: Path
 ) -> None:

@@ -38,3 +38,9 @@ def redis_setting(settings: Settings) -> RedisSetting:
         settings.secret("kv_rest_api_url"),
         settings.secret("kv_rest_api_token"),
     )
+
+
+def own_url(settings: Settings) -> str:
+    """Where we listen, for links where no public address is set."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"

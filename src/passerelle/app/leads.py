@@ -1,6 +1,6 @@
 """Leads and who gets them."""
 
-from passerelle.app.base import Base
+from passerelle.app.base import Base, own_url
 from passerelle.app.secret import secret_key
 from passerelle.idempotency.adapters.sql import SqlKeyBook
 from passerelle.leads.adapters.contractors import SqlCapacity, SqlContractorBook
@@ -14,7 +14,6 @@ from passerelle.leads.notify import LeadNotifications
 from passerelle.leads.service import Leads
 from passerelle.messages.service import Messages
 from passerelle.messages.settlements import Settlements
-from passerelle.settings import Settings
 
 
 def compose_settlements(base: Base, table: LeadsTable) -> Settlements:
@@ -47,7 +46,7 @@ def compose_leads(base: Base, messages: Messages, table: LeadsTable) -> tuple[Le
         keys=SqlKeyBook(),
         links=ConfirmLinks(
             secret=secret_key(settings),
-            public_url=settings.public_url or _own_url(settings),
+            public_url=settings.public_url or own_url(settings),
         ),
         database=database,
         clock=clock,
@@ -55,8 +54,3 @@ def compose_leads(base: Base, messages: Messages, table: LeadsTable) -> tuple[Le
     )
     contractors = Contractors(book=contractor_book, finder=book, assignment=assignment, database=database, clock=clock)
     return leads, contractors, LeadJobs(finder=book, assignment=assignment, database=database)
-
-
-def _own_url(settings: Settings) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"

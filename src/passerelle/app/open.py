@@ -11,6 +11,7 @@ from passerelle.app.base import Base, redis_setting
 from passerelle.app.checks import compose_diagnosis
 from passerelle.app.findings import findings_of, report
 from passerelle.app.leads import compose_leads, compose_settlements
+from passerelle.app.media import compose_media, media_findings
 from passerelle.app.messages import compose_messages
 from passerelle.app.pairing import compose_pairing
 from passerelle.app.records import compose_clients, compose_records, compose_sessions
@@ -31,6 +32,7 @@ from passerelle.errors import Misconfigured, Rejected, Unavailable
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
 from passerelle.leads.contractors import Contractors
 from passerelle.leads.service import Leads
+from passerelle.media.service import MediaLibrary
 from passerelle.messages.jobs import MessageJobs
 from passerelle.messages.service import Messages
 from passerelle.pairing.jobs import PairingJobs
@@ -65,6 +67,7 @@ class App:
     news: News[Attempt]
     worker_id: str
     messages: Messages
+    media: MediaLibrary
     leads: Leads
     contractors: Contractors
     workers: WorkerBook
@@ -123,7 +126,11 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
         stack.push_async_callback(linking.announcer.close)
     messages, message_jobs = compose_messages(base, sessions, compose_settlements(base, table))
     leads, contractors, lead_jobs = compose_leads(base, messages, table)
-    findings = findings_of(base.settings, base.redis) + table.findings
+    media = compose_media(base)
+    for store in media.remote:
+        stack.push_async_callback(store.close)
+    stack.push_async_callback(media.images.close)
+    findings = findings_of(base.settings, base.redis) + media_findings(base.settings) + table.findings
     diagnosis = compose_diagnosis(base, records=records, care=care, sessions=sessions, findings=findings)
     stack.push_async_callback(diagnosis.close)
     return App(
@@ -141,6 +148,7 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
         news=linking.news,
         worker_id=base.worker_id,
         messages=messages,
+        media=media.library,
         leads=leads,
         contractors=contractors,
         workers=SqlWorkerBook(),
@@ -152,6 +160,7 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
             EventJobs(base.sandbox.events, messages),
             lead_jobs,
             LoginJobs(logins, base.clock),
+            media.jobs,
         ),
         queue=linking.queue,
         findings=findings,

@@ -12,7 +12,7 @@ from passerelle.errors import Misconfigured
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
 
-BODY_BYTES = 500_000  # of one request; the gateway takes 1 MB
+BODY_BYTES, RECORDS = 500_000, 1000  # of one request; the gateway takes 1 MB and 1,000 records
 DONE = {
     "reload": "✅ {key} reloaded from {source}: {count}",
     "restore": "✅ {key} brought back to {source}: {count}",
@@ -100,7 +100,7 @@ def _parts(records: list[Json]) -> Iterator[list[Json]]:
     part, size = list[Json](), 0
     for record in records:
         length = len(json.dumps(record))
-        if part and size + length > BODY_BYTES:
+        if part and (size + length > BODY_BYTES or len(part) == RECORDS):
             yield part
             part, size = [], 0
         part.append(record)

@@ -1,13 +1,15 @@
 """The worker's side of clients: logins that have expired go."""
 
-from contextlib import suppress
 from datetime import timedelta
+
+import structlog
 
 from passerelle.clients.logins import Logins
 from passerelle.clock import Clock
 from passerelle.errors import Rejected, Unavailable
 
 SWEEP_EVERY = timedelta(hours=1)
+log = structlog.get_logger()
 
 
 class LoginJobs:
@@ -24,8 +26,12 @@ class LoginJobs:
     async def run(self) -> None:
         """Sweep each hour until cancelled."""
         while True:
-            with suppress(Unavailable, Rejected):  # then at the next hour
+            try:
                 await self._logins.sweep()
+            except (Unavailable, Rejected) as away:
+                log.debug("logins cannot be swept", code=away.code)
+            except Exception:
+                log.exception("❌ Logins could not be swept")
             await self._clock.sleep_until(self._clock.now() + SWEEP_EVERY)
 
     async def stop(self) -> None:

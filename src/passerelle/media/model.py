@@ -1,6 +1,8 @@
 """A kept file, its copies, and what may be wrong with one."""
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +29,14 @@ class StoreName(StrEnum):
     SUPABASE = "supabase"
     S3 = "s3"
     LOCAL = "local"
+
+
+class UnknownMedia(NotFound):
+    """No media of this client has that id."""
+
+    code = "media_not_found"
+    text = Text("There is no such media.", "Ce média n'existe pas.")
+    hint = Text("List them with GET /api/media.", "Listez-les avec GET /api/media.")
 
 
 class StoreAway(Unavailable):
@@ -123,3 +133,43 @@ class Copy:
     md5: str | None = None  # as the store tells it, where it does
     ref: dict[str, str] = field(default_factory=dict)
     modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One kept file, whatever store it lies in; `copy` is where it is read from, nothing while it is being stored."""
+
+    id: str
+    client_id: str
+    user_id: str
+    category: Category
+    key: str
+    name: str | None
+    content_type: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    copy: Copy | None = None
+
+
+_PLAIN_USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def new_media(
+    file: Spooled, *, media_id: str, client_id: str, user_id: str, category: Category, name: str | None, now: datetime
+) -> Media:
+    """A media of `file`; its key holds no text of strangers: a user's name that is not plain goes as its hash."""
+    folder = user_id if _PLAIN_USER.fullmatch(user_id) else hashlib.sha256(user_id.encode()).hexdigest()[:32]
+    stamp = int(now.timestamp() * 1000)
+    return Media(
+        id=media_id,
+        client_id=client_id,
+        user_id=user_id,
+        category=category,
+        key=f"{category}/{folder}/{stamp}-{media_id.rpartition('_')[2]}.{file.extension}",
+        name=name,
+        content_type=file.content_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        created_at=now,
+    )

@@ -1,11 +1,12 @@
 """What a store of files must do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from passerelle.media.model import Copy, Spooled, StoreName
+from passerelle.db import Tx
+from passerelle.media.model import Category, Copy, Media, Spooled, StoreName
 
 
 class MediaStore(Protocol):
@@ -40,4 +41,84 @@ class MediaStore(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[Copy]:
         """Every file whose key begins with `prefix`, in any order, page by page."""
+        ...
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """A store that makes small pictures by itself (MISSION B8)."""
+
+    def thumbnail(self, copy: Copy, width_px: int) -> str | None:
+        """An ``https`` address of a small, compressed picture of it; nothing where there can be none."""
+        ...
+
+
+class MediaFilter(NamedTuple):
+    """Which media are wanted; nothing: all."""
+
+    user_id: str | None = None
+    category: Category | None = None
+    store: StoreName | None = None
+
+
+class MediaBook(Protocol):
+    """The media of every client, as rows that are there before any store is tried."""
+
+    async def add(self, tx: Tx, media: Media) -> None:
+        """It is about to be stored; nobody sees it yet."""
+        ...
+
+    async def settle(self, tx: Tx, *, media_id: str, copy: Copy, instead_of: StoreName | None = None) -> bool:
+        """It lies in `copy` now: read from there, and other copies leave; whether it was still in `instead_of`."""
+        ...
+
+    async def find(self, tx: Tx, *, media_id: str, client_id: str | None = None) -> Media | None:
+        """One that is stored, of this client, or of any."""
+        ...
+
+    async def page(self, tx: Tx, client_id: str, wanted: MediaFilter, *, after: str, limit: int) -> list[Media]:
+        """Stored ones, the newest first, those whose id is below `after` (empty: from the newest)."""
+        ...
+
+    async def give_up(self, tx: Tx, *, media_ids: Sequence[str]) -> int:
+        """Nobody shall see these any more, and every copy leaves; how many there were."""
+        ...
+
+
+class CopyBook(Protocol):
+    """What lies, or may lie, in which store."""
+
+    async def trying(self, tx: Tx, media: Media, *, store: StoreName) -> None:
+        """The file is about to be sent there."""
+        ...
+
+    async def refused(self, tx: Tx, *, media_id: str, store: StoreName) -> None:
+        """That store does not take this file: it is not tried again."""
+        ...
+
+    async def leaving(self, tx: Tx, *, stores: Sequence[StoreName], older: timedelta, limit: int) -> list["Leaving"]:
+        """Copies that must go from these stores, and that nobody may be sending any more since they are so old."""
+        ...
+
+    async def left(self, tx: Tx, gone: Sequence["Leaving"]) -> None:
+        """They are gone; a media without a copy is forgotten with its last one."""
+        ...
+
+
+class Leaving(NamedTuple):
+    """A copy of a media that must go."""
+
+    media_id: str
+    copy: Copy
+
+
+class MediaSweep(Protocol):
+    """What a worker looks for now and then."""
+
+    async def half_done(self, tx: Tx, *, older: timedelta, limit: int) -> list[str]:
+        """Media that were begun so long ago that nobody is at work on them any more."""
+        ...
+
+    async def elsewhere(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
+        """Stored ones by id after `since` that lie in another store than this one, which has not refused them."""
         ...

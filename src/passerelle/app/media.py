@@ -1,0 +1,145 @@
+"""Media: which stores there are, in which order, and who sweeps."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from passerelle.app.base import Base, own_url
+from passerelle.app.secret import secret_key
+from passerelle.coordination.adapters.memory_cache import MemoryCache
+from passerelle.coordination.adapters.redis_cache import RedisCache
+from passerelle.coordination.cached import StandInCache
+from passerelle.coordination.ports import Cache
+from passerelle.diagnostics.model import Finding, Level
+from passerelle.errors import Text
+from passerelle.media.adapters.cloudinary import CloudinaryStore
+from passerelle.media.adapters.local import LocalStore
+from passerelle.media.adapters.s3 import S3Store
+from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep
+from passerelle.media.adapters.supabase import SupabaseStore
+from passerelle.media.chain import StoreChain
+from passerelle.media.images import Images
+from passerelle.media.jobs import MediaJobs
+from passerelle.media.links import MediaLinks
+from passerelle.media.moving import Mover
+from passerelle.media.ports import MediaStore
+from passerelle.media.service import MediaLibrary
+from passerelle.media.spool import Spool
+from passerelle.redaction import Redactor
+from passerelle.settings import Settings
+
+CLOUDINARY = ("cloudinary_cloud_name", "cloudinary_api_key", "cloudinary_api_secret")
+SUPABASE = ("supabase_url", "supabase_service_key", "supabase_bucket")
+S3 = ("s3_bucket", "s3_access_key_id", "s3_secret_access_key")
+CLOUDINARY_API = "https://api.cloudinary.com"
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaParts:
+    """What media are made of; `remote` and `images` are to be closed."""
+
+    library: MediaLibrary
+    chain: StoreChain
+    mover: Mover
+    jobs: MediaJobs
+    remote: tuple[CloudinaryStore | SupabaseStore, ...]
+    images: Images
+
+
+def compose_media(base: Base) -> MediaParts:
+    """Cloudinary, Supabase, S3, the local disk: in this order, without those that are not configured (MISSION B1)."""
+    settings, database, clock = base.settings, base.database, base.clock
+    remote, images = _remote(settings, base.redactor), Images()
+    stores: list[MediaStore] = [*remote, *_s3(settings, base.redactor), LocalStore(settings.data_dir / "media")]
+    if not any(isinstance(store, CloudinaryStore) for store in remote):
+        log.info("Cloudinary not configured")
+    chain, book, copies, sweep = StoreChain(stores), SqlMediaBook(), SqlCopyBook(), SqlMediaSweep()
+    spool = Spool(settings.data_dir / "spool", settings.media_limit, images=images)
+    library = MediaLibrary(
+        spool=spool,
+        images=images,
+        chain=chain,
+        book=book,
+        copies=copies,
+        links=MediaLinks(
+            secret=secret_key(settings), public_url=settings.public_url or own_url(settings), ttl=settings.link_ttl
+        ),
+        cache=_cache(base),
+        database=database,
+        clock=clock,
+    )
+    mover = Mover(spool=spool, chain=chain, book=book, copies=copies, sweep=sweep, database=database)
+    jobs = MediaJobs(chain=chain, book=book, copies=copies, sweep=sweep, mover=mover, database=database, clock=clock)
+    return MediaParts(library=library, chain=chain, mover=mover, jobs=jobs, remote=remote, images=images)
+
+
+def media_findings(settings: Settings) -> tuple[Finding, ...]:
+    """Settings of a store that are set in part only: the store is then not used (MISSION B5)."""
+    return tuple(
+        _partial(store, missing)
+        for store, names in (("Cloudinary", CLOUDINARY), ("Supabase", SUPABASE), ("S3", S3))
+        if (missing := _missing(settings, names)) and len(missing) < len(names)
+    )
+
+
+def _remote(settings: Settings, redactor: Redactor) -> tuple[CloudinaryStore | SupabaseStore, ...]:
+    found: list[CloudinaryStore | SupabaseStore] = []
+    get = settings.text
+    if not _missing(settings, CLOUDINARY):
+        found.append(
+            CloudinaryStore(
+                cloud_name=get(CLOUDINARY[0]),
+                api_key=get(CLOUDINARY[1]),
+                api_secret=get(CLOUDINARY[2]),
+                redactor=redactor,
+                upload_prefix=(settings.cloudinary_upload_prefix or CLOUDINARY_API).rstrip("/"),
+            )
+        )
+    if not _missing(settings, SUPABASE):
+        found.append(
+            SupabaseStore(
+                url=get(SUPABASE[0]), service_key=get(SUPABASE[1]), bucket=get(SUPABASE[2]), redactor=redactor
+            )
+        )
+    return tuple(found)
+
+
+def _s3(settings: Settings, redactor: Redactor) -> list[S3Store]:
+    if _missing(settings, S3):
+        return []
+    get = settings.text
+    return [
+        S3Store(
+            endpoint_url=settings.s3_endpoint_url,
+            bucket=get(S3[0]),
+            access_key_id=get(S3[1]),
+            secret_access_key=get(S3[2]),
+            region=settings.s3_region,
+            redactor=redactor,
+        )
+    ]
+
+
+def _cache(base: Base) -> Cache:
+    """What can be had again: on Redis where one is configured, else here."""
+    memory = MemoryCache()
+    return StandInCache(shared=RedisCache(base.link), stand_in=memory) if base.redis.configured else memory
+
+
+def _missing(settings: Settings, names: tuple[str, ...]) -> list[str]:
+    return [name.upper() for name in names if not settings.text(name)]
+
+
+def _partial(store: str, missing: list[str]) -> Finding:
+    names = ", ".join(missing)
+    return Finding(
+        id=f"{store.upper()}_PARTIAL",
+        level=Level.WARNING,
+        what=Text(
+            f"{store} is configured in part only and is not used.", f"{store} n'est configuré qu'en partie : inutilisé."
+        ),
+        cause=Text(f"Not set: {names}.", f"Non défini : {names}."),
+        fix=Text(f"Set {names}, or take the others away.", f"Définissez {names}, ou retirez les autres."),
+        evidence=names,
+    )

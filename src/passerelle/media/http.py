@@ -1,0 +1,204 @@
+"""The routes of media, and the page-less one that serves them to whoever has a signed link."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
+
+from passerelle.clients.model import Caller
+from passerelle.clock import rfc3339
+from passerelle.errors import Invalid, PasserelleError, Text
+from passerelle.media.model import Category, Media, Spooled, StoreName
+from passerelle.media.ports import MediaFilter
+from passerelle.media.service import MediaLibrary
+from passerelle.media.sniff import may_be_shown
+from passerelle.media.upload import read_form
+
+UPLOAD_PATH = "/api/media"
+THUMBNAIL = "thumbnail"
+USER_LIMIT = 200
+# Nothing that is served here may run, frame or be sniffed into something else.
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "private, max-age=3600",
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file", "category", "user_id"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    "category": {"type": "string", "enum": [one.value for one in Category]},
+                    "user_id": {"type": "string", "maxLength": USER_LIMIT},
+                },
+            }
+        }
+    },
+}
+
+
+class UploadIncomplete(Invalid):
+    """A form without its file, category or user."""
+
+    code = "upload_incomplete"
+    text = Text("The form lacks a field, or one is wrong.", "Il manque un champ au formulaire, ou il est faux.")
+    hint = Text(
+        "Send file, category (deleted-messages, view-once, scheduled-status) and user_id.",
+        "Envoyez file, category (deleted-messages, view-once, scheduled-status) et user_id.",
+    )
+
+
+def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
+    """``/api/media``; `caller` tells who asks."""
+    router = APIRouter(prefix=UPLOAD_PATH, tags=["media"])
+    asking = Annotated[Caller, Depends(caller)]
+
+    @router.post("", status_code=201, openapi_extra={"requestBody": _BODY})
+    async def keep(request: Request, who: asking) -> dict[str, Any]:
+        """Keep a file; its body is never in memory as a whole."""
+        content_type = request.headers.get("content-type", "")
+        form = await read_form(request.stream(), content_type, take=_take(library), give_back=_close)
+        if form.file is None:
+            raise UploadIncomplete(field="file")
+        with form.file.file:
+            category, user_id = _category(form.fields), _user(form.fields)
+            media = await library.keep(who, form.file, user_id=user_id, category=category, name=form.filename)
+        return await _shown(library, media)
+
+    @router.get("")
+    async def list_media(
+        who: asking,
+        user_id: str | None = None,
+        category: Category | None = None,
+        store: StoreName | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        cursor: str = "",
+    ) -> dict[str, Any]:
+        """Kept files, the newest first."""
+        found = await library.page(who, MediaFilter(user_id, category, store), after=cursor, limit=limit + 1)
+        items = [await _shown(library, media) for media in found[:limit]]
+        return {"items": items, "next_cursor": found[limit - 1].id if len(found) > limit else None}
+
+    @router.get("/{media_id}")
+    async def get_media(media_id: str, who: asking) -> dict[str, Any]:
+        """One kept file, with a fresh link."""
+        return await _shown(library, await library.get(who, media_id))
+
+    @router.delete("/{media_id}", status_code=204)
+    async def remove_media(media_id: str, who: asking) -> None:
+        """Give a kept file up."""
+        await library.remove(who, media_id)
+
+    return router
+
+
+def serving(library: MediaLibrary) -> APIRouter:
+    """``/media/{id}``: public, the signature is the right."""
+    router = APIRouter(tags=["media"])
+
+    @router.get("/media/{media_id}", response_class=Response)
+    async def serve(media_id: str, expires: str = "", signature: str = "", variant: str = "") -> Response:
+        """The file itself, or the way to it."""
+        media = await library.linked(media_id, expires=expires, signature=signature, variant=variant)
+        if variant == THUMBNAIL:
+            return await _thumbnail(library, media)
+        address = await library.address(media)
+        if address:
+            return RedirectResponse(address, 302, headers={"Cache-Control": "private, max-age=60"})
+        return await _local(library, media)
+
+    return router
+
+
+async def _local(library: MediaLibrary, media: Media) -> Response:
+    """The bytes, with headers that let nothing run; what is no picture, sound or film is saved, never shown."""
+    chunks = _opened(library, media)
+    first = await anext(chunks, b"")  # so that a lost file is an answer of its own, not a broken body
+
+    async def body() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    shown = "inline" if may_be_shown(media.content_type) else "attachment"
+    name = re.split(r"[/\\]", media.name or media.key)[-1]
+    headers = {
+        **SAFE,
+        "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Length": str(media.size_bytes),
+    }
+    return StreamingResponse(body(), media_type=media.content_type, headers=headers)
+
+
+async def _opened(library: MediaLibrary, media: Media) -> AsyncIterator[bytes]:
+    async with library.read(media) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+async def _thumbnail(library: MediaLibrary, media: Media) -> Response:
+    address, picture = await library.thumbnail(media)
+    if address:
+        return RedirectResponse(address, 302, headers={"Cache-Control": "private, max-age=60"})
+    return Response(picture, media_type="image/webp", headers=SAFE)
+
+
+async def _shown(library: MediaLibrary, media: Media) -> dict[str, Any]:
+    shown = {
+        "id": media.id,
+        "user_id": media.user_id,
+        "category": media.category,
+        "name": media.name,
+        "url": library.url(media),
+        "store": media.copy and media.copy.store,
+        "key": media.key,
+        "content_type": media.content_type,
+        "size_bytes": media.size_bytes,
+        "sha256": media.sha256,
+        "created_at": rfc3339(media.created_at),
+    }
+    if library.has_thumbnail(media):
+        shown["thumbnail_url"] = library.url(media, variant=THUMBNAIL)
+    address = await _address(library, media)
+    return shown | ({"cloud_url": address} if address else {})
+
+
+async def _address(library: MediaLibrary, media: Media) -> str:
+    """Where its store gives it out; nothing for local ones, and while the store is away."""
+    try:
+        return await library.address(media)
+    except PasserelleError:
+        return ""
+
+
+def _take(library: MediaLibrary) -> Callable[[AsyncIterator[bytes], str | None, str | None], Awaitable[Spooled]]:
+    async def take(chunks: AsyncIterator[bytes], declared_type: str | None, name: str | None) -> Spooled:
+        return await library.take(chunks, declared_type=declared_type, name=name)
+
+    return take
+
+
+def _close(file: Spooled) -> None:
+    file.file.close()
+
+
+def _category(fields: dict[str, str]) -> Category:
+    try:
+        return Category(fields.get("category", ""))
+    except ValueError:
+        raise UploadIncomplete(field="category") from None
+
+
+def _user(fields: dict[str, str]) -> str:
+    user_id = fields.get("user_id", fields.get("userId", "")).strip()
+    if not 1 <= len(user_id) <= USER_LIMIT or "\x00" in user_id:
+        raise UploadIncomplete(field="user_id")
+    return user_id
