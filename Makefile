@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format mission bench bench-messages bench-units servers lock audit clean
+.PHONY: help demo test test-long check format mission bench bench-messages bench-records bench-units servers lock audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ bench-messages: $(VENV)/.dev servers ## Messages, side by side with Celery, SAQ,
 	@$(BIN)/python benchmarks/messages.py
 	@$(BIN)/python benchmarks/messages.py --http --latency --memory
 
+bench-records: $(VENV)/.dev servers ## Records on Redis, side by side with bare redis-py; how long a crash of Redis is felt
+	@$(BIN)/python benchmarks/records.py
+
 bench-units: $(VENV)/.run ## Units of work, side by side with one commit each
 	@$(BIN)/python benchmarks/units.py
 
@@ -72,4 +75,4 @@ audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a publ
 
 clean: ## Remove the environment and what the tools left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist benchmarks/bull/node_modules benchmarks/.peers \
-		benchmarks/queues/bull_pg/node_modules
+		benchmarks/queues/bull_pg/node_modules tests/peers/upstash/node_modules

@@ -565,3 +565,15 @@ async def test_a_surprise_while_the_shadow_is_kept_does_not_end_its_keeping(
             await records.change(KEY, "a", lambda _: {"n": 1})
             await comes_true(kept)
     assert shadow.stumbles == 0
+
+
+async def test_a_redis_that_is_flushed_while_nobody_reads_is_noticed_by_the_probe(
+    process: Process, redis_server: RedisServer
+) -> None:
+    with capture_logs() as lines:
+        redis_server.ask("FLUSHALL")
+        await eventually(lambda: KEY in process.records.home.suspicions)
+    assert any("Redis forgot" in line["event"] for line in lines)
+    assert process.link.is_up
+    with pytest.raises(RecordsSuspect):
+        await process.wish("sess_new", n=1)

@@ -279,7 +279,7 @@ async def test_a_restart_between_two_probes_is_ridden_out_by_reads_and_unseen_by
     await asyncio.sleep(0.1)  # the first of three tries has failed
     redis_server.start()
     assert await reading is None
-    assert heard.words == ["up"]
+    assert set(heard.words) == {"up"}, "told again at most because it came back empty"
 
 
 @pytest.mark.mission("D4")

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 
 from passerelle.redis_link.away import Faulted
 from passerelle.redis_link.catalogue import FaultKind, RedisFault, known_fault
@@ -9,7 +10,7 @@ from passerelle.redis_link.transport import Purpose, Transport
 
 PREFIX = "passerelle:probe:"
 LIMIT = 1.0
-CANARY_LIFE_MS = "10000"
+CANARY_LIFE_S = 60.0
 
 
 class Probe:
@@ -19,6 +20,8 @@ class Probe:
         """Ask through `transport`, on a connection of its own."""
         self._transport = transport
         self._key = PREFIX + secrets.token_hex(4)
+        self._written: float | None = None
+        self.forgot = False  # the last canary was gone before its time: Redis was emptied, or restarted with less
 
     async def look(self) -> RedisFault | None:
         """What is wrong with Redis, within about a second; None: it answers and takes writes."""
@@ -50,11 +53,13 @@ class Probe:
         return None if pong == "PONG" else known_fault("REDIS_BAD_PONG", "PING was not answered with PONG")
 
     async def _write(self) -> RedisFault | None:
-        value = secrets.token_hex(8)
+        value, now, life_ms = secrets.token_hex(8), time.monotonic(), str(int(CANARY_LIFE_S * 1000))
         try:
-            await self._transport.ask(Purpose.PROBE, "SET", self._key, value, "PX", CANARY_LIFE_MS)
+            before = await self._transport.ask(Purpose.PROBE, "SET", self._key, value, "PX", life_ms, "GET")
         except Faulted as error:
             return _said_after_pong(error.fault)
+        self.forgot = before is None and self._written is not None and now - self._written < CANARY_LIFE_S / 2
+        self._written = now
         return None
 
 

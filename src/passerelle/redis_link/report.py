@@ -34,6 +34,11 @@ def log_change(setting: RedisSetting, status: RedisStatus) -> None:
         log.error("❌ Redis connection error", **_details(setting, status.fault))
 
 
+def log_forgot(setting: RedisSetting) -> None:
+    """It was emptied, or restarted in a blink with less than it had."""
+    log.warning("⚠️ Redis forgot what was written to it a moment ago", server=setting.shown)
+
+
 def _details(setting: RedisSetting, fault: RedisFault) -> dict[str, str | bool]:
     return {
         "message": fault.message,

@@ -61,7 +61,7 @@ class RedisStatus:
 
 
 class StateListener(Protocol):
-    """Told about the first known status and then once per change of `state` or `writable`."""
+    """Told about the first known status, once per change of `state` or `writable`, and when Redis forgot something."""
 
     async def redis_changed(self, status: RedisStatus) -> None:
         """React to `status`; changes are told in order, one at a time, never two at once."""

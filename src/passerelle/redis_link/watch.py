@@ -8,7 +8,7 @@ import structlog
 from passerelle.redis_link.announcer import Announcer
 from passerelle.redis_link.catalogue import RedisFault
 from passerelle.redis_link.probe import Probe
-from passerelle.redis_link.report import log_change, log_connecting, log_test_failed
+from passerelle.redis_link.report import log_change, log_connecting, log_forgot, log_test_failed
 from passerelle.redis_link.setting import RedisSetting
 from passerelle.redis_link.state import RedisState, RedisStatus
 from passerelle.redis_link.transport import Purpose, Transport
@@ -125,6 +125,9 @@ class Watch:
             await self._transport.renew(Purpose.READ, Purpose.WRITE)
         self._become(after)
         if not changed:
+            if fault is None and self._probe.forgot:
+                log_forgot(self._setting)
+                self._announcer.tell(after)
             return
         log_change(self._setting, after)
         self._announcer.tell(after)

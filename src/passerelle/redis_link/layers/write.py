@@ -11,11 +11,12 @@ from passerelle.errors import Text
 from passerelle.redis_link.away import Faulted
 from passerelle.redis_link.catalogue import RedisFault, known_fault
 from passerelle.redis_link.layers.layer import InsideLayer
-from passerelle.redis_link.probe import CANARY_LIFE_MS, PREFIX
+from passerelle.redis_link.probe import PREFIX
 from passerelle.redis_link.transport import Reply
 
 # Less than the layer's: there must be time left to ask whether Redis is alive at all.
 WRITE_LIMIT = 0.5
+LIFE_MS = "10000"  # of the key that is written, should it not be deleted
 # Two keys, as a lock for two clients has: on a cluster they lie in different slots.
 SCRIPT = "return redis.call('EXISTS', KEYS[1]) + redis.call('EXISTS', KEYS[2])"
 NOT_TRIED = (
@@ -56,7 +57,7 @@ class WriteLayer(InsideLayer):
     async def _set(self, key: str, value: str) -> None:
         try:
             async with asyncio.timeout(WRITE_LIMIT):
-                await self._ask("SET", key, value, "PX", CANARY_LIFE_MS)
+                await self._ask("SET", key, value, "PX", LIFE_MS)
         except TimeoutError:
             raise Faulted(await self._why_silent()) from None
         except Faulted as error:
