@@ -27,6 +27,18 @@ _COLUMNS = {
 _NUMBER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BITS = {"int2": 15, "int4": 31, "int8": 63}
+NO_KEY = Text(
+    "it has no primary key of one column, and no column id",
+    "elle n'a ni clé primaire d'une seule colonne, ni colonne id",
+)
+NO_IDS = Text(
+    "new ids can neither be made by the table nor by the gateway",
+    "ni la table ni la passerelle ne savent faire de nouveaux identifiants",
+)
+UNKNOWN = Text(
+    "it is NOT NULL, has no default, and is nothing that the gateway knows",
+    "elle est NOT NULL, sans valeur par défaut, et inconnue de la passerelle",
+)
 
 
 class Kind(StrEnum):
@@ -141,11 +153,11 @@ async def examine_leads_table(tx: Tx) -> LeadsTable:
     columns = tuple(_column(row, tx.dialect) for row in rows)
     keys = [column for column in columns if column.is_key] or [c for c in columns if c.name.lower() == "id"]
     key = keys[0] if len(keys) == 1 else None
-    unfit = [_cannot(column, _why(column)) for column in columns if column not in keys and _why(column)]
+    unfit = [_cannot(column, why) for column in columns if column not in keys and (why := _why(column))]
     if key is None:
-        unfit.append(_finding("id", "it has no primary key of one column, and no column id"))
+        unfit.append(_finding("id", NO_KEY))
     elif not _can_make(key):
-        unfit.append(_cannot(key, "new ids can neither be made by the table nor by the gateway"))
+        unfit.append(_cannot(key, NO_IDS))
     return LeadsTable(key=key or columns[0], columns=columns, findings=tuple(unfit), identified=key is not None)
 
 
@@ -177,22 +189,26 @@ def _can_make(key: Column) -> bool:
     return key.kind is Kind.TEXT and (key.length is None or key.length >= ID_LENGTH)
 
 
-def _why(column: Column) -> str:
-    """Why new rows cannot be written because of this column; empty when they can."""
+def _why(column: Column) -> Text | None:
+    """Why new rows cannot be written because of this column; nothing when they can."""
     if column.name.lower() in _OURS:
         kind = Kind.TEXT if column.name.lower() == "notification_status" else Kind.NUMBER
         short = column.kind is Kind.TEXT and column.length is not None and column.length < _STATUS_LENGTH
-        return f"it was there before with the type {column.type}" if column.kind is not kind or short else ""
+        return _was_there(column) if column.kind is not kind or short else None
     if not column.required or column.has_default or column.copies or column.tells_when:
-        return ""
-    return "it is NOT NULL, has no default, and is nothing that the gateway knows"
+        return None
+    return UNKNOWN
 
 
-def _cannot(column: Column, why: str) -> Finding:
+def _was_there(column: Column) -> Text:
+    return Text(f"it was there before with the type {column.type}", f"elle existait déjà avec le type {column.type}")
+
+
+def _cannot(column: Column, why: Text) -> Finding:
     return _finding(column.name, why)
 
 
-def _finding(column: str, why: str) -> Finding:
+def _finding(column: str, why: Text) -> Finding:
     return Finding(
         id="LEADS_COLUMN",
         level=Level.ERROR,
@@ -201,15 +217,15 @@ def _finding(column: str, why: str) -> Finding:
             f"Aucun nouveau lead ne peut être écrit : la colonne {column} de votre table leads ne peut être remplie.",
         ),
         cause=Text(
-            f"The table leads was there already, and {column} wants what the gateway does not know.",
-            f"La table leads existait déjà, et {column} demande ce que la passerelle ne connaît pas.",
+            f"In the table leads that was there already, about {column}: {why.en}.",
+            f"Dans la table leads qui existait déjà, à propos de {column} : {why.fr}.",
         ),
         fix=Text(
             f"Give {column} a default or allow NULL (notification columns: VARCHAR(30) and INTEGER), then restart.",
             f"Donnez une valeur par défaut à {column} ou permettez NULL (colonnes de notification : VARCHAR(30) et "
             "INTEGER), puis redémarrez.",
         ),
-        evidence=f"{column}: {why}",
+        evidence=column,
     )
 
 
