@@ -24,10 +24,12 @@ HOST = "127.0.0.1"
 START_LIMIT = 15.0
 
 
-# Below the ports that the kernel gives out, a stretch for each process of a parallel run: nobody takes another's.
+# Below the ports that the kernel gives out, a stretch for each process of a parallel run: nobody takes another's. Each
+# begins somewhere in its stretch, for the sake of two runs at once.
 _STRETCH = 2500
-_FIRST = 10_000 + _STRETCH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8)
-_ports = itertools.cycle(range(_FIRST, _FIRST + _STRETCH))
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid()}")
+_FIRST = 10_000 + _STRETCH * (int(_WORKER.removeprefix("gw")) % 8)
+_ports = itertools.islice(itertools.cycle(range(_FIRST, _FIRST + _STRETCH)), os.getpid() * 37 % _STRETCH, None)
 
 
 def free_port() -> int:

@@ -74,6 +74,7 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     api.include_router(messages_http.routes(app.messages, caller))
     api.include_router(media_http.routes(app.media, caller))
     api.include_router(media_http.serving(app.media))
+    api.include_router(media_http.migration_routes(app.migrations), dependencies=admin)
     api.include_router(clients_http.routes(app.clients), dependencies=admin)
     api.include_router(records_http.routes(app.care), dependencies=admin)
     api.include_router(sessions_http.check_routes(app.care), dependencies=admin)

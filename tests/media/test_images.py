@@ -21,9 +21,17 @@ pytestmark = [pytest.mark.anyio, pytest.mark.mission("B2")]
 
 
 @pytest.fixture
+async def hasty() -> AsyncIterator[Images]:
+    """Has no time for a picture that takes any."""
+    images = Images(limit_s=0.3)
+    yield images
+    await images.close()
+
+
+@pytest.fixture
 async def poor() -> AsyncIterator[Images]:
-    """Has no time at all for a picture that takes any, and hardly memory."""
-    images = Images(limit_s=0.3, memory_bytes=200 << 20)
+    """Has hardly any memory."""
+    images = Images(memory_bytes=200 << 20)
     yield images
     await images.close()
 
@@ -95,21 +103,33 @@ async def test_what_is_no_picture_is_left_alone(images: Images, tmp_path: Path) 
 
 
 async def test_a_picture_that_takes_too_long_ends_the_process_and_the_next_one_is_served(
-    poor: Images, tmp_path: Path
+    hasty: Images, tmp_path: Path
 ) -> None:
-    assert await poor.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
-    process = poor._process
+    assert await hasty.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
+    process = hasty._process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)  # as a decoder that never ends
     began = time.monotonic()
-    assert not await poor.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
+    assert not await hasty.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
     assert time.monotonic() - began < 3
     assert process.returncode is not None
-    assert await poor.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
+    assert await hasty.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
+
+
+async def test_a_decoder_that_never_ends_is_ended_from_within(tmp_path: Path) -> None:
+    images = Images(limit_s=0.05)
+    await asyncio.to_thread(images._started)
+    process = images._process
+    assert process is not None
+    data = picture("PNG", (6300, 6300), compress_level=1)  # takes longer than it may
+    assert await images.thumbnail(spooled(tmp_path, data).file, content_type="image/png") is None
+    assert process.returncode == -signal.SIGALRM
+    await images.close()
 
 
 async def test_a_picture_that_needs_too_much_memory_has_no_thumbnail(poor: Images, tmp_path: Path) -> None:
-    assert await poor.thumbnail(spooled(tmp_path, _large()).file, content_type="image/webp") is None
+    data = picture("WEBP", (7800, 5000), lossless=True, method=0)  # 39 megapixels
+    assert await poor.thumbnail(spooled(tmp_path, data).file, content_type="image/webp") is None
     assert await poor.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/png")
 
 
@@ -137,8 +157,3 @@ async def test_the_process_ends_with_us(tmp_path: Path) -> None:
 async def test_many_at_once_wait_for_each_other(images: Images, tmp_path: Path) -> None:
     files = [spooled(tmp_path, picture("PNG", (10 + n, 10))) for n in range(50)]
     assert all(await asyncio.gather(*(images.is_sound(file.file, content_type="image/png") for file in files)))
-
-
-def _large() -> bytes:
-    """39 megapixels."""
-    return picture("WEBP", (7800, 5000), lossless=True, method=0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -98,6 +99,19 @@ async def test_empty_folders_go_with_their_last_file(store: LocalStore, tmp_path
     assert sorted(path.name for path in (tmp_path / "media/view-once").iterdir()) == ["u-1"]
     await store.delete(copies[1])
     assert list((tmp_path / "media").iterdir()) == []
+
+
+async def test_no_folder_is_taken_away_from_who_is_about_to_put_a_file_there(store: LocalStore, tmp_path: Path) -> None:
+    copy = await store.put(spooled(tmp_path, DATA), key=KEY)
+    with store._locked(fcntl.LOCK_SH):
+        await store.delete(copy)
+    assert _everything(tmp_path / "media", folders=True) == ["view-once", "view-once/u-1"]
+    with store._locked(fcntl.LOCK_EX):
+        putting = asyncio.create_task(store.put(spooled(tmp_path, DATA), key=KEY))
+        await asyncio.wait([putting], timeout=0.1)
+        assert not putting.done()
+    await store.delete(await putting)
+    assert _everything(tmp_path / "media", folders=True) == []
 
 
 async def test_a_list_of_several_pages_misses_nothing(store: LocalStore, tmp_path: Path) -> None:
@@ -262,8 +276,9 @@ def _need_another_disk(folder: Path) -> None:
         pytest.skip("there is no other disk here")
 
 
-def _everything(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
+def _everything(folder: Path, *, folders: bool = False) -> list[str]:
+    found = [path for path in folder.rglob("*") if folders or not path.is_dir()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 _LIMITED = f"""

@@ -57,7 +57,16 @@ async def wishes(store: S3Store, tmp_path: Path) -> list[PasserelleError]:
     ]
 
 
-async def _read_while(store: S3Store, copy: Copy, something_happens: Awaitable[None]) -> None:
+async def test_a_file_that_is_shorter_all_at_once_is_no_whole_file(
+    s3_server: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    store = s3_store(s3_server.port, bucket)
+    copy = await store.put(spooled(tmp_path, LARGE), key=KEY)
+    with pytest.raises(StoreAway):
+        await _read_while(store, copy, store._bucket.put_async(KEY, LARGE[:-1]))
+
+
+async def _read_while(store: S3Store, copy: Copy, something_happens: Awaitable[object]) -> None:
     async with store.read(copy) as pieces:
         assert await anext(pieces)
         await something_happens

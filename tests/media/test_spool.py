@@ -7,8 +7,10 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 from passerelle.db import StorageFull
 from passerelle.media.images import Images
 from passerelle.media.sniff import TypeRefused
-from passerelle.media.spool import MediaEmpty, MediaTooLarge, Spool
+from passerelle.media.spool import MediaEmpty, MediaTooLarge, Spool, _Basin
 from passerelle.problems import CODES
 
 from .parts import in_pieces
@@ -54,7 +56,7 @@ def _files_of_ours() -> set[str]:
     for path in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
             open_files.add(f"{path.name} {path.readlink()}")
-    return {one for one in open_files if "/spool" in one}
+    return {one for one in open_files if "/spool/" in one}
 
 
 @pytest.mark.parametrize("size", [1, 65536, 8192, len(DATA)])
@@ -176,6 +178,31 @@ async def test_a_caller_may_go_away_at_any_moment(spool: Spool, folder: Path) ->
         with suppress(asyncio.CancelledError):
             (await task).file.close()
     assert _names(folder) == []
+
+
+def test_a_file_is_not_closed_under_the_hands_of_who_writes(folder: Path) -> None:
+    basin, half, given_up = _Basin(), threading.Event(), threading.Event()
+
+    class Chunks(tuple[bytes, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield DATA
+            half.set()
+            assert not given_up.wait(0.2), "closed while it was written"
+            yield DATA
+
+    basin.open(folder)
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(basin.pour, Chunks())
+        assert half.wait(5)
+        threads.submit(basin.empty).add_done_callback(lambda _: given_up.set())
+        writing.result()
+    assert given_up.is_set()
+    assert basin.file.closed
+    basin.pour([DATA])
+    basin.open(folder)
+    assert basin.file.closed
 
 
 async def test_a_hundred_bodies_at_once_do_not_mix(spool: Spool) -> None:

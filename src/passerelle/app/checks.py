@@ -21,6 +21,8 @@ from passerelle.diagnostics.cached import Diagnosis
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.diagnostics.ports import Check
 from passerelle.errors import Text
+from passerelle.media.chain import StoreChain
+from passerelle.media.checks import StoresCheck
 from passerelle.messages.adapters.gauge import SqlOutboxGauge
 from passerelle.messages.checks import OutboxCheck
 from passerelle.pairing.adapters.gauge import SqlAttemptGauge
@@ -40,11 +42,11 @@ _TOLD_ELSEWHERE = "REDIS_"  # by the checks of Redis, in the groups of Redis
 
 
 def compose_diagnosis(
-    base: Base, *, records: Records, care: Care, sessions: Sessions, findings: Sequence[Finding]
+    base: Base, *, records: Records, care: Care, sessions: Sessions, chain: StoreChain, findings: Sequence[Finding]
 ) -> Diagnosis:
     """What ``/api/health`` tells of this gateway; `findings` were found when it started."""
     in_redis = DataInRedis(care, suspicions=lambda: records.home.suspicions, files=base.settings.data_dir / "records")
-    return Diagnosis(partial(_checks_of, base, in_redis, sessions, findings))
+    return Diagnosis(partial(_checks_of, base, in_redis, sessions, chain, findings))
 
 
 def doctor_checks(settings: Settings, wrong: Sequence[str], redactor: Redactor) -> list[Check]:
@@ -60,7 +62,9 @@ def doctor_checks(settings: Settings, wrong: Sequence[str], redactor: Redactor) 
     ]
 
 
-def _checks_of(base: Base, in_redis: Check, sessions: Sessions, findings: Sequence[Finding]) -> list[Check]:
+def _checks_of(
+    base: Base, in_redis: Check, sessions: Sessions, chain: StoreChain, findings: Sequence[Finding]
+) -> list[Check]:
     settings, database, clock = base.settings, base.database, base.clock
     known = [finding for finding in findings if finding.id == SANDBOX_IN_PRODUCTION.id]
     return [
@@ -71,7 +75,7 @@ def _checks_of(base: Base, in_redis: Check, sessions: Sessions, findings: Sequen
         DatabaseCheck(database),
         SessionsCheck(sessions, provider=settings.provider_name.upper()),
         ProviderCheck(base.sandbox.reach, found=known or [SANDBOX]),
-        LocalMediaCheck(),
+        StoresCheck(chain),
         WorkersCheck(SqlWorkerBook(), database=database),
         OutboxCheck(SqlOutboxGauge(), database=database, clock=clock, lease=settings.lease),
         PairingCheck(SqlAttemptGauge(), database=database, clock=clock),

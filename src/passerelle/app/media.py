@@ -15,12 +15,14 @@ from passerelle.errors import Text
 from passerelle.media.adapters.cloudinary import CloudinaryStore
 from passerelle.media.adapters.local import LocalStore
 from passerelle.media.adapters.s3 import S3Store
-from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep
+from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep, SqlMigrationSweep
 from passerelle.media.adapters.supabase import SupabaseStore
 from passerelle.media.chain import StoreChain
 from passerelle.media.images import Images
 from passerelle.media.jobs import MediaJobs
 from passerelle.media.links import MediaLinks
+from passerelle.media.migration import Tools
+from passerelle.media.migrations import Migrations
 from passerelle.media.moving import Mover
 from passerelle.media.ports import MediaStore
 from passerelle.media.service import MediaLibrary
@@ -42,6 +44,7 @@ class MediaParts:
     library: MediaLibrary
     chain: StoreChain
     mover: Mover
+    migrations: Migrations
     jobs: MediaJobs
     remote: tuple[CloudinaryStore | SupabaseStore, ...]
     images: Images
@@ -71,7 +74,12 @@ def compose_media(base: Base) -> MediaParts:
     )
     mover = Mover(spool=spool, chain=chain, book=book, copies=copies, sweep=sweep, database=database)
     jobs = MediaJobs(chain=chain, book=book, copies=copies, sweep=sweep, mover=mover, database=database, clock=clock)
-    return MediaParts(library=library, chain=chain, mover=mover, jobs=jobs, remote=remote, images=images)
+    migrations = Migrations(
+        Tools(chain=chain, mover=mover, copies=copies, sweep=SqlMigrationSweep(), database=database, clock=clock)
+    )
+    return MediaParts(
+        library=library, chain=chain, mover=mover, migrations=migrations, jobs=jobs, remote=remote, images=images
+    )
 
 
 def media_findings(settings: Settings) -> tuple[Finding, ...]:

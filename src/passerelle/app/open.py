@@ -32,6 +32,7 @@ from passerelle.errors import Misconfigured, Rejected, Unavailable
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
 from passerelle.leads.contractors import Contractors
 from passerelle.leads.service import Leads
+from passerelle.media.migrations import Migrations
 from passerelle.media.service import MediaLibrary
 from passerelle.messages.jobs import MessageJobs
 from passerelle.messages.service import Messages
@@ -68,6 +69,7 @@ class App:
     worker_id: str
     messages: Messages
     media: MediaLibrary
+    migrations: Migrations
     leads: Leads
     contractors: Contractors
     workers: WorkerBook
@@ -130,8 +132,11 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
     for store in media.remote:
         stack.push_async_callback(store.close)
     stack.push_async_callback(media.images.close)
+    stack.push_async_callback(media.migrations.close)
     findings = findings_of(base.settings, base.redis) + media_findings(base.settings) + table.findings
-    diagnosis = compose_diagnosis(base, records=records, care=care, sessions=sessions, findings=findings)
+    diagnosis = compose_diagnosis(
+        base, records=records, care=care, sessions=sessions, chain=media.chain, findings=findings
+    )
     stack.push_async_callback(diagnosis.close)
     return App(
         settings=base.settings,
@@ -149,6 +154,7 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
         worker_id=base.worker_id,
         messages=messages,
         media=media.library,
+        migrations=media.migrations,
         leads=leads,
         contractors=contractors,
         workers=SqlWorkerBook(),

@@ -20,6 +20,12 @@ FAILED, WRONG = 1, 2
 Port = Annotated[int | None, typer.Option(help="Port to listen on; PASSERELLE_PORT otherwise.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; PASSERELLE_HOST otherwise.")]
 
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many files in this run.")]
+AtOnce = Annotated[int, typer.Option("--jobs", min=1, max=32, help="So many files at once.")]
+Bandwidth = Annotated[str | None, typer.Option(help="At most so many bytes a second, for instance 5MB.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count, and touch nothing.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON line per look at it.")]
+
 app = typer.Typer(
     name="passerelle",
     help="A self-hosted WhatsApp gateway. Try it: passerelle demo",
@@ -31,9 +37,11 @@ app = typer.Typer(
 db = typer.Typer(help="The database.", no_args_is_help=True)
 records = typer.Typer(help="Records: clients, linked phones, logins.", no_args_is_help=True)
 clients = typer.Typer(help="Who may use the gateway.", no_args_is_help=True)
+media = typer.Typer(help="Kept files, and the stores they lie in.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(records, name="records")
 app.add_typer(clients, name="clients")
+app.add_typer(media, name="media")
 
 
 def run() -> None:
@@ -219,6 +227,42 @@ def keys(
     from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
 
     sys.exit(tend.show_keys(*_prepare(quiet=True), client_id, new=new))
+
+
+@media.command()
+def migrate(
+    source: Annotated[str, typer.Option("--from", help="cloudinary, supabase, s3 or local.")],
+    to: Annotated[str, typer.Option("--to", help="The same.")],
+    *,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    at_once: AtOnce = 4,
+    bandwidth: Bandwidth = None,
+    delete_source: Annotated[bool, typer.Option("--delete-source", help="Verified originals leave.")] = False,
+    as_json: JsonLines = False,
+) -> None:
+    """Move every file to another store. Example: passerelle media migrate --from supabase --to cloudinary --dry-run."""
+    from passerelle.cli.media import migrate as move  # noqa: PLC0415 -- 0.3 s
+
+    stores = {"from": source, "to": to, "delete_source": delete_source}
+    how = {"dry_run": dry_run, "limit": limit, "jobs": at_once}
+    sys.exit(move(*_prepare(quiet=True), stores | how, bandwidth=bandwidth, as_json=as_json))
+
+
+@media.command()
+def promote(
+    *,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    at_once: AtOnce = 4,
+    bandwidth: Bandwidth = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Bring files that landed elsewhere to the first store, as the sweep does. Example: passerelle media promote."""
+    from passerelle.cli.media import migrate as move  # noqa: PLC0415 -- 0.3 s
+
+    wish = {"delete_source": True, "dry_run": dry_run, "limit": limit, "jobs": at_once}
+    sys.exit(move(*_prepare(quiet=True), wish, bandwidth=bandwidth, as_json=as_json))
 
 
 def _tend(verb: str) -> None:

@@ -145,6 +145,18 @@ class Client:
         wish = {"client_id": client_id, "collection": collection, "records": records}
         return self._ask("POST", "/api/records/import", json=wish)
 
+    def start_migration(self, wish: Json) -> Json:
+        """Begin to move media from store to store. Raises `ApiProblem`, for instance ``migration_running``."""
+        return self._ask("POST", "/api/media/migrations", json=wish)
+
+    def migration(self) -> Json:
+        """How far the migration is, or how the last one ended."""
+        return self._ask("GET", "/api/media/migrations/current")
+
+    def stop_migration(self) -> Json:
+        """Finish the files in hand and take no more."""
+        return self._ask("DELETE", "/api/media/migrations/current")
+
     def health(self) -> Json:
         """How the gateway is; everything about it for the admin."""
         return self._ask("GET", "/api/health")

@@ -1,5 +1,6 @@
 """The stores in their order: the first that takes a file keeps it (MISSION B1)."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -21,10 +22,10 @@ log = structlog.get_logger()
 class StoreChain:
     """Tries store after store; each rests behind its breaker while it keeps failing."""
 
-    def __init__(self, stores: Sequence[MediaStore]) -> None:
-        """`stores` in the order of trying; the last is the local disk, which is never away."""
+    def __init__(self, stores: Sequence[MediaStore], *, read: Callable[[], float] = time.monotonic) -> None:
+        """`stores` in the order of trying; the last is the local disk, which is never away. `read`: see `Breaker`."""
         self._stores = {store.name: store for store in stores}
-        self.breakers = {store.name: Breaker() for store in stores}
+        self.breakers = {store.name: Breaker(read=read) for store in stores}
 
     @property
     def names(self) -> tuple[StoreName, ...]:
@@ -59,7 +60,11 @@ class StoreChain:
         for name, store in self._stores.items():
             if not self.breakers[name].admits():
                 continue
-            await trying(name)
+            try:
+                await trying(name)
+            except BaseException:
+                self.breakers[name].undecided()
+                raise
             try:
                 return await self.put_into(store, file, key=key)
             except FileRefused as error:

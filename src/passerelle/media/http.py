@@ -2,24 +2,30 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 from passerelle.clients.model import Caller
 from passerelle.clock import rfc3339
 from passerelle.errors import Invalid, PasserelleError, Text
+from passerelle.media.migrations import Migrations
 from passerelle.media.model import Category, Media, Spooled, StoreName
 from passerelle.media.ports import MediaFilter
+from passerelle.media.progress import MOST_TOLD, Progress, Wish
 from passerelle.media.service import MediaLibrary
 from passerelle.media.sniff import may_be_shown
-from passerelle.media.upload import read_form
+from passerelle.media.upload import NotMultipart, read_form
 
 UPLOAD_PATH = "/api/media"
 THUMBNAIL = "thumbnail"
 USER_LIMIT = 200
+NAME_LIMIT = 255  # as file systems have it; nine times as much in a header, where 8 KB is what proxies let pass
 # Nothing that is served here may run, frame or be sniffed into something else.
 SAFE = {
     "X-Content-Type-Options": "nosniff",
@@ -56,6 +62,20 @@ class UploadIncomplete(Invalid):
     )
 
 
+class WantedMigration(BaseModel):
+    """From where to where, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[StoreName | None, Field(alias="from")] = None
+    to: StoreName | None = None
+    dry_run: bool = False
+    limit: Annotated[int | None, Field(ge=1)] = None
+    jobs: Annotated[int, Field(ge=1, le=32)] = 4
+    bandwidth: Annotated[int | None, Field(ge=1)] = None  # bytes a second
+    delete_source: bool = False
+
+
 def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
     """``/api/media``; `caller` tells who asks."""
     router = APIRouter(prefix=UPLOAD_PATH, tags=["media"])
@@ -65,12 +85,12 @@ def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> A
     async def keep(request: Request, who: asking) -> dict[str, Any]:
         """Keep a file; its body is never in memory as a whole."""
         content_type = request.headers.get("content-type", "")
-        form = await read_form(request.stream(), content_type, take=_take(library), give_back=_close)
+        form = await read_form(_body(request), content_type, take=_take(library), give_back=_close)
         if form.file is None:
             raise UploadIncomplete(field="file")
         with form.file.file:
             category, user_id = _category(form.fields), _user(form.fields)
-            media = await library.keep(who, form.file, user_id=user_id, category=category, name=form.filename)
+            media = await library.keep(who, form.file, user_id=user_id, category=category, name=_name(form.filename))
         return await _shown(library, media)
 
     @router.get("")
@@ -116,6 +136,56 @@ def serving(library: MediaLibrary) -> APIRouter:
         return await _local(library, media)
 
     return router
+
+
+def migration_routes(migrations: Migrations) -> APIRouter:
+    """``/api/media/migrations``, for the operator; who may call is the caller's business."""
+    router = APIRouter(prefix=f"{UPLOAD_PATH}/migrations", tags=["media"])
+
+    @router.post("", status_code=202)
+    async def start(wanted: WantedMigration) -> dict[str, Any]:
+        """Begin to move what lies in one store to another; without stores what is not in the first one, to it."""
+        wish = Wish(
+            source=wanted.source,
+            target=wanted.to or migrations.first,
+            dry_run=wanted.dry_run,
+            limit=wanted.limit,
+            jobs=wanted.jobs,
+            bytes_per_s=wanted.bandwidth,
+            delete_source=wanted.delete_source,
+        )
+        return _progress(migrations.start(wish))
+
+    @router.get("/current")
+    async def progress() -> dict[str, Any]:
+        """How far it is, or how the last one ended."""
+        return _progress(migrations.current())
+
+    @router.delete("/current", status_code=202)
+    async def stop() -> dict[str, Any]:
+        """Finish the files in hand and take no more; asked twice: leave those, too."""
+        return _progress(migrations.stop())
+
+    return router
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    wish, left = progress.wish, progress.seconds_left
+    counts = ("state", "reason", "files", "done", "moved", "imported", "already_there", "let_go")
+    return {
+        "from": wish.source,
+        "to": wish.target,
+        "dry_run": wish.dry_run,
+        **{name: getattr(progress, name) for name in counts},
+        "bytes": progress.size_bytes,
+        "done_bytes": progress.done_bytes,
+        "refused": len(progress.refused),
+        "refused_files": [asdict(fault) for fault in progress.refused[:MOST_TOLD]],
+        "failed_count": len(progress.failed),
+        "failed": [asdict(fault) for fault in progress.failed[:MOST_TOLD]],
+        "rate_bytes_s": round(progress.rate_bytes_s),
+        "seconds_left": None if left is None else round(left, 1),
+    }
 
 
 async def _local(library: MediaLibrary, media: Media) -> Response:
@@ -179,6 +249,15 @@ async def _address(library: MediaLibrary, media: Media) -> str:
         return ""
 
 
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """What comes; a sender who vanishes has sent a form that stops short."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        raise NotMultipart from None
+
+
 def _take(library: MediaLibrary) -> Callable[[AsyncIterator[bytes], str | None, str | None], Awaitable[Spooled]]:
     async def take(chunks: AsyncIterator[bytes], declared_type: str | None, name: str | None) -> Spooled:
         return await library.take(chunks, declared_type=declared_type, name=name)
@@ -188,6 +267,12 @@ def _take(library: MediaLibrary) -> Callable[[AsyncIterator[bytes], str | None, 
 
 def _close(file: Spooled) -> None:
     file.file.close()
+
+
+def _name(filename: str | None) -> str | None:
+    """The last part of a path, without what no name of a file holds; of a long one the end, which tells its kind."""
+    plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "", re.split(r"[/\\]", filename or "")[-1]).strip()
+    return plain[-NAME_LIMIT:] or None
 
 
 def _category(fields: dict[str, str]) -> Category:

@@ -9,6 +9,7 @@ from passerelle.clock import Clock
 from passerelle.db import Database
 from passerelle.errors import NotFound, Rejected, Unavailable
 from passerelle.media.chain import StoreChain
+from passerelle.media.model import StoreName
 from passerelle.media.moving import Mover
 from passerelle.media.ports import CopyBook, Leaving, MediaBook, MediaSweep
 
@@ -32,8 +33,10 @@ class MediaJobs:
         mover: Mover,
         database: Database,
         clock: Clock,
+        grace: timedelta = GRACE,
+        half_done: timedelta = HALF_DONE,
     ) -> None:
-        """Sweep the rows, and move by `mover`."""
+        """Sweep the rows, and move by `mover`; copies go `grace` after they may, `half_done` is nobody's work."""
         self._chain = chain
         self._book = book
         self._copies = copies
@@ -41,6 +44,9 @@ class MediaJobs:
         self._mover = mover
         self._database = database
         self._clock = clock
+        self._grace = grace
+        self._half_done = half_done
+        self._since = ""
 
     async def recover(self) -> None:
         """Nothing is in hand: rows tell what was."""
@@ -61,20 +67,31 @@ class MediaJobs:
 
     async def sweep(self) -> None:
         """Once. Raises `DatabaseAway`."""
-        half_done = await self._database.read(partial(self._sweep.half_done, older=HALF_DONE, limit=AT_ONCE))
+        half_done = await self._database.read(partial(self._sweep.half_done, older=self._half_done, limit=AT_ONCE))
         if half_done:
             await self._database.run(partial(self._book.give_up, media_ids=half_done))
             log.warning(f"⚠️ {len(half_done)} media were never stored whole and are cleaned away")
         await self._let_go()
         first = self._chain.names[0]
-        if self._chain.breakers[first].is_closed:
-            await self._mover.move_home(first, limit=AT_ONCE)
+        if not self._chain.breakers[first].is_resting:  # the first one that moves tells whether the store is back
+            # On from where the last sweep ended, so that a few that cannot move keep nobody else back.
+            moved = await self._mover.move_home(first, limit=AT_ONCE, since=self._since)
+            self._since = moved.last
 
     async def _let_go(self) -> None:
         """Delete the copies that must go, from the stores that answer."""
-        stores = [name for name in self._chain.names if self._chain.breakers[name].is_closed]
-        going = await self._database.read(partial(self._copies.leaving, stores=stores, older=GRACE, limit=AT_ONCE))
-        gone = [one for one in going if await self._deleted(one)]
+        for name in self._chain.names:
+            if not self._chain.breakers[name].is_resting:
+                await self._let_go_of(name)
+
+    async def _let_go_of(self, name: StoreName) -> None:
+        """One store, until it fails: fifty that hang for ten seconds each would keep the others waiting."""
+        leaving = partial(self._copies.leaving, stores=[name], older=self._grace, limit=AT_ONCE)
+        gone = []
+        for one in await self._database.read(leaving):
+            if not await self._deleted(one):
+                break
+            gone.append(one)
         if gone:
             await self._database.run(partial(self._copies.left, gone=gone))
 

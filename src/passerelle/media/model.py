@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import BinaryIO
 
@@ -46,9 +46,9 @@ class StoreAway(Unavailable):
     text = Text("A media store cannot be reached just now.", "Un stockage de médias est injoignable pour le moment.")
     hint = Text("Try again in a moment.", "Réessayez dans un instant.")
 
-    def __init__(self, store: StoreName, reason: str) -> None:
-        """`reason` is the store's own word, redacted."""
-        super().__init__()
+    def __init__(self, store: StoreName, reason: str, *, retry_after: timedelta | None = None) -> None:
+        """`reason` is the store's own word, redacted; `retry_after` how long it asks to wait."""
+        super().__init__(retry_after=retry_after)
         self.store = store
         self.reason = reason
 
@@ -87,6 +87,14 @@ class NoSuchCopy(NotFound):
     code = "media_copy_missing"
     text = Text("The file is not in its store any more.", "Le fichier n'est plus dans son stockage.")
     hint = Text("Somebody has removed it there.", "Quelqu'un l'y a supprimé.")
+
+
+class CopyChanged(NoSuchCopy):
+    """The store has a file of this key, with other bytes."""
+
+    code = "media_copy_changed"
+    text = Text("The file in its store is not the one that was kept.", "Le fichier du stockage n'est plus l'original.")
+    hint = Text("Somebody has changed it there.", "Quelqu'un l'y a modifié.")
 
 
 class BadKey(Invalid):

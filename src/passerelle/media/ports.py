@@ -68,8 +68,21 @@ class MediaBook(Protocol):
         """It is about to be stored; nobody sees it yet."""
         ...
 
-    async def settle(self, tx: Tx, *, media_id: str, copy: Copy, instead_of: StoreName | None = None) -> bool:
-        """It lies in `copy` now: read from there, and other copies leave; whether it was still in `instead_of`."""
+    async def settle(
+        self,
+        tx: Tx,
+        *,
+        media_id: str,
+        copy: Copy,
+        instead_of: StoreName | None = None,
+        keep_source: bool = False,
+        pinned: bool = False,
+    ) -> bool:
+        """It lies in `copy` now and is read from there; whether it was still in `instead_of`.
+
+        What was tried elsewhere leaves, and so does the copy in `instead_of` unless `keep_source`; originals that were
+        kept before stay. `pinned`: that is where it should be, and the sweep does not move it to another first store.
+        """
         ...
 
     async def find(self, tx: Tx, *, media_id: str, client_id: str | None = None) -> Media | None:
@@ -88,8 +101,8 @@ class MediaBook(Protocol):
 class CopyBook(Protocol):
     """What lies, or may lie, in which store."""
 
-    async def trying(self, tx: Tx, media: Media, *, store: StoreName) -> None:
-        """The file is about to be sent there."""
+    async def trying(self, tx: Tx, media: Media, *, store: StoreName) -> bool:
+        """The file is about to be sent there; false while an old copy of it is being deleted there: not now."""
         ...
 
     async def refused(self, tx: Tx, *, media_id: str, store: StoreName) -> None:
@@ -102,6 +115,10 @@ class CopyBook(Protocol):
 
     async def left(self, tx: Tx, gone: Sequence["Leaving"]) -> None:
         """They are gone; a media without a copy is forgotten with its last one."""
+        ...
+
+    async def let_go(self, tx: Tx, *, source: StoreName, target: StoreName) -> int:
+        """Originals kept in `source` of media that are read from `target` leave; how many."""
         ...
 
 
@@ -120,5 +137,29 @@ class MediaSweep(Protocol):
         ...
 
     async def elsewhere(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
-        """Stored ones by id after `since` that lie in another store than this one, which has not refused them."""
+        """Stored ones by id after `since` that had to make do with another store, and that this one has not refused."""
+        ...
+
+
+class Lying(NamedTuple):
+    """How much is read from a store, and of how much an original is kept there that is read from another one."""
+
+    files: int
+    size_bytes: int
+    moved_before: int
+
+
+class MigrationSweep(Protocol):
+    """What a migration looks for: everything that it does follows from these and from the lists of the stores."""
+
+    async def count(self, tx: Tx, *, source: StoreName, target: StoreName) -> Lying:
+        """How much there is to move from `source`, and how much of it went to `target` already."""
+        ...
+
+    async def lying(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
+        """Stored ones by id after `since` that are read from this store."""
+        ...
+
+    async def unknown(self, tx: Tx, media_ids: Sequence[str]) -> set[str]:
+        """Those of these ids that no media has, nor one that is being stored or given up."""
         ...

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 
@@ -11,7 +12,7 @@ from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.coordination.ports import Cache
 from passerelle.db import Database
-from passerelle.errors import NotFound, Text
+from passerelle.errors import NotFound, PasserelleError, Text
 from passerelle.media.chain import TAGS, StoreChain
 from passerelle.media.images import OPENED, Images
 from passerelle.media.links import MediaLinks
@@ -88,9 +89,11 @@ class MediaLibrary:
         except BaseException:
             await self._database.run(partial(self._book.give_up, media_ids=[media.id]))
             raise
-        await self._database.run(partial(self._book.settle, media_id=media.id, copy=copy))
-        log.info(f"{TAGS[copy.store]} Media uploaded: {media.key} -> {copy.ref.get('url', media.id)}")
-        return await self._get(media.id, caller.client_id)
+        pinned = copy.store is self._chain.names[0]  # what had to make do with another one goes home later
+        await self._database.run(partial(self._book.settle, media_id=media.id, copy=copy, pinned=pinned))
+        kept = await self._get(media.id, caller.client_id)
+        log.info(f"{TAGS[copy.store]} Media uploaded: {media.key} -> {await self._told(kept)}")
+        return kept
 
     async def get(self, caller: Caller, media_id: str) -> Media:
         """One of the caller's.
@@ -181,6 +184,16 @@ class MediaLibrary:
             await self._database.run(partial(self._copies.refused, media_id=media.id, store=store))
 
         return await self._chain.put(file, key=media.key, trying=trying, refused=refused)
+
+    async def _told(self, media: Media) -> str:
+        """Where it lies, for the log: without what gives the right to read it there."""
+        try:
+            address = await self.address(media)
+        except PasserelleError:
+            address = ""
+        parts = urlsplit(address or self.url(media))
+        named = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name == "public_id"])
+        return urlunsplit(parts._replace(query=named))
 
     async def _get(self, media_id: str, client_id: str | None) -> Media:
         found = await self._database.read(partial(self._book.find, media_id=media_id, client_id=client_id))

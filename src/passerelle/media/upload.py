@@ -28,6 +28,14 @@ class NotMultipart(Invalid):
     )
 
 
+class TooManyFiles(Invalid):
+    """A form with more than one file: none is kept, since nobody could tell which."""
+
+    code = "too_many_files"
+    text = Text("The form holds more than one file.", "Le formulaire contient plusieurs fichiers.")
+    hint = Text("Send one file in each request.", "Envoyez un seul fichier par requête.")
+
+
 @dataclass(slots=True)
 class _Part:
     """One part as its headers tell; its bytes follow."""
@@ -60,6 +68,7 @@ async def read_form(
 
     Raises:
         NotMultipart: the body is something else, stops short, or has more than a form may have.
+        TooManyFiles: there is a second file.
     """
     form: Form[T] = Form()
     events = _events(chunks, content_type)
@@ -69,14 +78,25 @@ async def read_form(
                 continue
             if event.filename is None:
                 await _field(form, event, events)
-            elif form.file is None:
-                form.filename = event.filename or None
-                form.file = await take(_bytes(events), event.content_type, form.filename)
+            else:
+                await _file(form, event, events, take)
     except BaseException:
         if form.file is not None:
             give_back(form.file)
         raise
     return form
+
+
+async def _file(
+    form: Form[T],
+    part: _Part,
+    events: AsyncIterator[Event],
+    take: Callable[[AsyncIterator[bytes], str | None, str | None], Awaitable[T]],
+) -> None:
+    if form.file is not None:
+        raise TooManyFiles
+    form.filename = part.filename or None
+    form.file = await take(_bytes(events), part.content_type, form.filename)
 
 
 async def _field(form: Form[T], part: _Part, events: AsyncIterator[Event]) -> None:

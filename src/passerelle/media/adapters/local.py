@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -32,7 +33,6 @@ from passerelle.media.sniff import kind_of_extension
 
 T = TypeVar("T")
 GRACE_S, SLOWEST = 10.0, 256 * 1024  # a network disk may hang too
-TRIES = 10  # each time a delete took the empty folder away just now
 PAGE = 500
 # Why a spooled file cannot be linked in place: another disk, a disk without links, a file that has lost its name.
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.EACCES}
@@ -97,15 +97,10 @@ class LocalStore:
 
     def _put(self, file: Spooled, key: str) -> Copy:
         os.fsync(file.file.fileno())  # whoever finds the name must find all bytes below it, after a power cut too
-        for again in reversed(range(TRIES)):
-            try:
-                with self._inside(key, make=True) as (folder, name):
-                    self._place(file, folder, name)
-                    os.fsync(folder)
-                break
-            except FileNotFoundError:
-                if not again:
-                    raise
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked(fcntl.LOCK_SH), self._inside(key, make=True) as (folder, name):
+            self._place(file, folder, name)
+            os.fsync(folder)
         return Copy(store=self.name, key=key, size_bytes=file.size_bytes, content_type=file.content_type, md5=file.md5)
 
     def _place(self, file: Spooled, folder: int, name: str) -> None:
@@ -132,7 +127,8 @@ class LocalStore:
                 os.unlink(name, dir_fd=folder)
                 os.fsync(folder)
             category, user, _ = key.split("/")
-            with suppress(OSError):  # another file lies there, or has just come
+            # Not while somebody is about to put a file there; nor where another one lies.
+            with suppress(OSError), self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 (self._folder / category / user).rmdir()
                 (self._folder / category).rmdir()
 
@@ -160,11 +156,19 @@ class LocalStore:
                 )
 
     @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Of all threads and processes that work on this folder."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, how)
+            yield
+        finally:
+            os.close(folder)
+
+    @contextmanager
     def _inside(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
         """The open folder of `key`, reached step by step, and the name there."""
         *steps, name = key.split("/")
-        if make:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for step in steps:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from passerelle.db import Row, Tx
 from passerelle.db.units import from_us, to_us
 from passerelle.media.model import Category, Copy, Media, StoreName
-from passerelle.media.ports import Leaving, MediaFilter
+from passerelle.media.ports import Leaving, Lying, MediaFilter
 
 _MICROSECOND = timedelta(microseconds=1)
 _MEDIA = """
@@ -20,35 +20,59 @@ UPDATE media SET state = 'stored', store = :store WHERE id = :id AND state <> 'g
 AND COALESCE(store, '') = :instead_of RETURNING id
 """
 _KEPT = """
-INSERT INTO media_copies (media_id, store, state, ref, at_us) VALUES (:id, :store, 'kept', :ref, :db_now)
-ON CONFLICT (media_id, store) DO UPDATE SET state = 'kept', ref = excluded.ref, at_us = excluded.at_us
+INSERT INTO media_copies (media_id, store, state, ref, at_us) VALUES (:id, :store, :state, :ref, :db_now)
+ON CONFLICT (media_id, store) DO UPDATE SET state = excluded.state, ref = excluded.ref, at_us = excluded.at_us
 """
-# What was tried before it, or is replaced by it, goes; what was refused stays known.
-_OTHERS_LEAVE = """
-UPDATE media_copies SET state = 'leaving', at_us = :db_now
-WHERE media_id = :id AND store <> :store AND state IN ('trying', 'kept')
+# What was tried before it goes; what was refused stays known, and so do originals that an operator kept.
+_TRIED_LEAVE = """
+UPDATE media_copies SET state = 'leaving', at_us = :db_now WHERE media_id = :id AND store <> :store AND state = 'trying'
+"""
+_SOURCE = """
+UPDATE media_copies SET state = :state, at_us = :db_now
+WHERE media_id = :id AND store = :source AND state IN ('kept', 'pinned')
+"""
+# Two may have moved the same file to the same place at once: who comes second must not throw out what is in use.
+_COPY_LEAVES = """
+UPDATE media_copies SET state = 'leaving', at_us = :db_now WHERE media_id = :id AND store = :store
+AND NOT EXISTS (SELECT 1 FROM media WHERE id = :id AND state = 'stored' AND store = :store)
 """
 _TRYING = """
 INSERT INTO media_copies (media_id, store, state, ref, at_us) VALUES (:id, :store, 'trying', '{}', :db_now)
 ON CONFLICT (media_id, store) DO UPDATE SET state = 'trying', at_us = excluded.at_us
+WHERE media_copies.state <> 'leaving' RETURNING store
 """
 _LEAVING = """
 SELECT media.*, copies.store AS copy_store, copies.ref FROM media_copies AS copies JOIN media ON media.id = media_id
 WHERE copies.state = 'leaving' AND copies.at_us < (SELECT :db_now - :older_us) AND copies.store = ANY(:stores)
+AND (media.state = 'gone' OR COALESCE(media.store, '') <> copies.store)
 ORDER BY copies.at_us LIMIT :most
 """
 _FORGET_EMPTY = """
 DELETE FROM media WHERE state = 'gone' AND id = ANY(:ids)
 AND NOT EXISTS (SELECT 1 FROM media_copies WHERE media_id = media.id AND state <> 'refused')
 """
+_FORGET_REFUSALS = """
+DELETE FROM media_copies WHERE media_id = ANY(:ids) AND NOT EXISTS (SELECT 1 FROM media WHERE id = media_id)
+"""
 _ELSEWHERE = f"""
-{_MEDIA} AND media.store <> :store AND media.id > :since
+{_MEDIA} AND media.store <> :store AND media.id > :since AND COALESCE(copies.state, '') <> 'pinned'
 AND NOT EXISTS (SELECT 1 FROM media_copies AS refusals WHERE refusals.media_id = media.id
-                AND refusals.store = :store AND refusals.state = 'refused')
+                AND refusals.store = :store AND refusals.state IN ('refused', 'leaving'))
 ORDER BY media.id LIMIT :most
 """  # noqa: S608 -- texts of ours
 _LEAVE = """
-UPDATE media_copies SET state = 'leaving', at_us = :db_now WHERE media_id = ANY(:ids) AND state IN ('trying', 'kept')
+UPDATE media_copies SET state = 'leaving', at_us = :db_now
+WHERE media_id = ANY(:ids) AND state IN ('trying', 'kept', 'pinned')
+"""
+_LET_GO = """
+UPDATE media_copies SET state = 'leaving', at_us = :db_now WHERE store = :source AND state = 'kept'
+AND EXISTS (SELECT 1 FROM media WHERE id = media_id AND state = 'stored' AND store = :target) RETURNING media_id
+"""
+_COUNT = """
+SELECT COUNT(*) AS files, CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS size_bytes,
+ (SELECT COUNT(*) FROM media_copies AS copies JOIN media AS moved ON moved.id = copies.media_id
+  WHERE copies.store = :source AND copies.state = 'kept' AND moved.state = 'stored' AND moved.store = :target) AS before
+FROM media WHERE state = 'stored' AND store = :source
 """
 
 
@@ -73,16 +97,27 @@ class SqlMediaBook:
             created_us=to_us(media.created_at),
         )
 
-    async def settle(self, tx: Tx, *, media_id: str, copy: Copy, instead_of: StoreName | None = None) -> bool:
+    async def settle(
+        self,
+        tx: Tx,
+        *,
+        media_id: str,
+        copy: Copy,
+        instead_of: StoreName | None = None,
+        keep_source: bool = False,
+        pinned: bool = False,
+    ) -> bool:
         """See `MediaBook.settle`."""
         where = {"id": media_id, "store": copy.store.value}
         before = "" if instead_of is None else instead_of.value
-        if not await tx.sql(_SETTLE, **where, instead_of=before):
-            await tx.sql(_KEPT, **where, ref=json.dumps(copy.ref))
-            await tx.sql(f"{_LEAVE} AND store = :store", ids=[media_id], store=copy.store.value)
+        settled = bool(await tx.sql(_SETTLE, **where, instead_of=before))
+        await tx.sql(_KEPT, **where, ref=json.dumps(copy.ref), state="pinned" if pinned else "kept")
+        if not settled:
+            await tx.sql(_COPY_LEAVES, **where)
             return False
-        await tx.sql(_KEPT, **where, ref=json.dumps(copy.ref))
-        await tx.sql(_OTHERS_LEAVE, **where)
+        await tx.sql(_TRIED_LEAVE, **where)
+        if instead_of is not None:
+            await tx.sql(_SOURCE, id=media_id, source=before, state="kept" if keep_source else "leaving")
         return True
 
     async def find(self, tx: Tx, *, media_id: str, client_id: str | None = None) -> Media | None:
@@ -112,16 +147,16 @@ class SqlMediaBook:
             "UPDATE media SET state = 'gone' WHERE id = ANY(:ids) AND state <> 'gone' RETURNING id", ids=list(media_ids)
         )
         await tx.sql(_LEAVE, ids=list(media_ids))
-        await tx.sql(_FORGET_EMPTY, ids=list(media_ids))
+        await _forget(tx, list(media_ids))
         return len(rows)
 
 
 class SqlCopyBook:
     """See `CopyBook`."""
 
-    async def trying(self, tx: Tx, media: Media, *, store: StoreName) -> None:
+    async def trying(self, tx: Tx, media: Media, *, store: StoreName) -> bool:
         """See `CopyBook.trying`."""
-        await tx.sql(_TRYING, id=media.id, store=store.value)
+        return bool(await tx.sql(_TRYING, id=media.id, store=store.value))
 
     async def refused(self, tx: Tx, *, media_id: str, store: StoreName) -> None:
         """See `CopyBook.refused`."""
@@ -143,7 +178,11 @@ class SqlCopyBook:
             "DELETE FROM media_copies WHERE media_id = :id AND store = :store AND state = 'leaving'",
             [{"id": one.media_id, "store": one.copy.store.value} for one in gone],
         )
-        await tx.sql(_FORGET_EMPTY, ids=sorted({one.media_id for one in gone}))
+        await _forget(tx, sorted({one.media_id for one in gone}))
+
+    async def let_go(self, tx: Tx, *, source: StoreName, target: StoreName) -> int:
+        """See `CopyBook.let_go`."""
+        return len(await tx.sql(_LET_GO, source=source.value, target=target.value))
 
 
 class SqlMediaSweep:
@@ -164,6 +203,30 @@ class SqlMediaSweep:
         return [_media(row) for row in await tx.sql(_ELSEWHERE, store=store.value, since=since, most=limit)]
 
 
+class SqlMigrationSweep:
+    """See `MigrationSweep`."""
+
+    async def count(self, tx: Tx, *, source: StoreName, target: StoreName) -> Lying:
+        """See `MigrationSweep.count`."""
+        (row,) = await tx.sql(_COUNT, source=source.value, target=target.value)
+        return Lying(row["files"], row["size_bytes"], row["before"])
+
+    async def lying(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
+        """See `MigrationSweep.lying`."""
+        where = f"{_MEDIA} AND media.store = :store AND media.id > :since ORDER BY media.id LIMIT :most"
+        return [_media(row) for row in await tx.sql(where, store=store.value, since=since, most=limit)]
+
+    async def unknown(self, tx: Tx, media_ids: Sequence[str]) -> set[str]:
+        """See `MigrationSweep.unknown`."""
+        rows = await tx.sql("SELECT id FROM media WHERE id = ANY(:ids)", ids=list(media_ids))
+        return set(media_ids) - {row["id"] for row in rows}
+
+
+async def _forget(tx: Tx, media_ids: list[str]) -> None:
+    await tx.sql(_FORGET_EMPTY, ids=media_ids)
+    await tx.sql(_FORGET_REFUSALS, ids=media_ids)
+
+
 def _media(row: Row) -> Media:
     return Media(
         id=row["id"],
@@ -181,10 +244,11 @@ def _media(row: Row) -> Media:
 
 
 def _copy(row: Row, store: str) -> Copy:
+    ref = json.loads(row["ref"] or "{}")
     return Copy(
         store=StoreName(store),
-        key=row["media_key"],
+        key=ref.get("key", row["media_key"]),  # a file that somebody else put there goes by another name
         size_bytes=row["size_bytes"],
         content_type=row["content_type"],
-        ref=json.loads(row["ref"] or "{}"),
+        ref=ref,
     )

@@ -16,7 +16,10 @@ def _number(name: str) -> "sa.Column[int]":
 
 
 def upgrade() -> None:
-    """A media is read from `store`; `state` is pending, stored or gone. A copy is trying, kept, refused or leaving."""
+    """A media is read from `store`; `state` is pending, stored or gone.
+
+    A copy is trying, kept, pinned, refused or leaving.
+    """
     op.create_table(
         "media",
         _text("id", key=True),

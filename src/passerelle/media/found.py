@@ -1,0 +1,55 @@
+"""A file in a store that no row of ours knows: which media it is, or becomes."""
+
+import hashlib
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from passerelle.media.model import Category, Copy, Media, Spooled, new_media
+
+OWNER = "default"
+NOBODY = "unknown"  # whose file it is where no second folder says so
+# ``{category}/{user}/{timestamp}-{id}.{ext}``; Cloudinary calls some extensions otherwise, or leaves them out.
+_OURS = re.compile(r"([a-z-]+)/([A-Za-z0-9_-]{1,64})/(\d{13})-([0-9a-f]{25})(\.[a-z0-9]{1,5})?", re.ASCII)
+_USER_LIMIT = 200
+
+
+def media_id_of(key: str) -> str:
+    """The id of the media that lies under `key`; the same one for ever, so that nothing is brought in twice.
+
+    A key of ours holds it. Of any other it is a sum, which sorts before every id that we give.
+    """
+    ours = _OURS.fullmatch(key)
+    if ours is not None:
+        return f"media_{ours[4]}"
+    return f"media_{0:011x}{hashlib.sha256(key.encode()).hexdigest()[:14]}"
+
+
+def media_of(file: Spooled, found: Copy, *, media_id: str, now: datetime) -> tuple[Media, Copy]:
+    """The media that `file`, read from `found`, becomes, and its copy where it lies; category and user by its folders.
+
+    A key that is not ours is kept beside the copy, and the media gets one of ours.
+    """
+    ours = _OURS.fullmatch(found.key)
+    made = datetime.fromtimestamp(int(ours[3]) / 1000, UTC) if ours is not None else found.modified_at or now
+    folders = found.key.split("/")[:-1]
+    media = new_media(
+        file,
+        media_id=media_id,
+        client_id=OWNER,
+        user_id=(folders[1:2] or [NOBODY])[0][:_USER_LIMIT] or NOBODY,
+        category=_category(folders),
+        name=None if ours is not None else found.key.rpartition("/")[2],
+        now=made,
+    )
+    if ours is not None and ours[5]:
+        media = replace(media, key=found.key)
+    copy = replace(found, ref={**found.ref, "key": found.key})
+    return replace(media, copy=copy), copy
+
+
+def _category(folders: list[str]) -> Category:
+    try:
+        return Category(folders[0])
+    except (IndexError, ValueError):
+        return Category.DELETED_MESSAGES
