@@ -1,7 +1,7 @@
 """What Supabase Storage means by an answer that is no success: its codes, statuses and words, a table each."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -185,7 +185,7 @@ def _error(meaning: Meaning, reason: str) -> PasserelleError:
         return NoSuchCopy()
     if meaning is Meaning.LOCKED:
         return StoreMisconfigured(StoreName.SUPABASE, f"the project is locked: {reason}")
-    kinds = {
+    kinds: dict[Meaning, Callable[[StoreName, str], PasserelleError]] = {
         Meaning.AWAY: StoreAway,
         Meaning.LOST: LostAnswer,
         Meaning.REFUSED: FileRefused,
