@@ -53,7 +53,8 @@ class Lived:
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     folder = tmp_path_factory.mktemp("lived") / "data"
     folder.mkdir()
-    with RedisServer(password=PASSWORD) as redis, Gateway(folder, env={"REDIS_URL": redis.url}) as gateway:
+    lasting = RedisServer("--appendonly", "yes", "--appendfsync", "always", password=PASSWORD)
+    with lasting as redis, Gateway(folder, env={"REDIS_URL": redis.url}) as gateway:
         yield Lived(gateway, redis)
 
 
@@ -162,8 +163,11 @@ def test_redis_goes_away_and_comes_back(how: str, lived: Lived, reference_s: flo
 @pytest.mark.mission("A5")
 @pytest.mark.mission("A6")
 def test_the_queue_works_again_after_redis_was_restarted_empty(lived: Lived, reference_s: float) -> None:
+    lived.gateway.link(*somebody())
+    lived.redis.ask("FLUSHALL")
     lived.redis.restart()
-    wait_for(lambda: lived.gateway.sessions()["source"] == "redis", "source redis", 10)
+    wait_for(lambda: lived.count("Redis lost sessions") > 0, "the loss is noticed", 10)
+    assert lived.gateway.sessions()["source"] == "memory", "until a person decides"
     user, phone = somebody()
 
     def by_the_queue() -> bool:
@@ -175,6 +179,8 @@ def test_the_queue_works_again_after_redis_was_restarted_empty(lived: Lived, ref
     wait_for(by_the_queue, "a job taken from the queue", 10)
     assert pair(lived.gateway) < reference_s + KNOWN_S
     lived.gateway.link(user, phone)
+    assert lived.gateway.http.post("/api/records/restore").status_code == 200
+    wait_for(lambda: lived.gateway.sessions()["source"] == "redis", "source redis", 10)
 
 
 @pytest.mark.mission("A6")

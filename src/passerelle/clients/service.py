@@ -4,6 +4,7 @@ import asyncio
 import math
 import secrets
 import time
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,7 @@ from passerelle.clients.model import (
 from passerelle.clock import Clock
 from passerelle.db import Database
 from passerelle.db.units import EPOCH
+from passerelle.errors import Rejected, Unavailable
 from passerelle.records.home import HOMES
 from passerelle.records.model import CollectionKey, Fact, Reading, Record, Source
 from passerelle.records.service import Records
@@ -48,7 +50,7 @@ class Clients:
         self._clock = clock
         self._keys_made = False
         self._blind = False
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
         self._looked = -math.inf
 
     async def add(self, name: str) -> tuple[Client, ApiKey]:
@@ -131,17 +133,26 @@ class Clients:
         return Caller(client_id=client.id)
 
     async def any_key(self) -> bool:
-        """Whether a key was ever made: then nobody comes in without one any more. Looked at each second.
+        """Whether a key was ever made: then nobody comes in without one any more.
 
-        Where that cannot be known (Redis away, and nothing was ever seen of it) it counts as made in production.
+        Looked at each second, beside the requests: nobody waits for Redis, but for the first time. Where it cannot be
+        known (Redis away, and nothing was ever seen of it) it counts as made in production.
         """
-        async with self._looking:
-            if not self._keys_made and time.monotonic() - self._looked > LOOK_EVERY_S:
-                reading = await self._records.read(KEY)
-                self._looked = time.monotonic()
-                self._blind = reading.source is Source.MEMORY and reading.as_of == EPOCH
-                self._keys_made = bool(reading.records)
+        stale = not self._keys_made and time.monotonic() - self._looked > LOOK_EVERY_S
+        if stale and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look(), context=Context())
+        if self._looked == -math.inf and self._looking is not None:
+            await asyncio.shield(self._looking)
         return self._keys_made or (self._blind and self._strict)
+
+    async def _look(self) -> None:
+        try:
+            reading = await self._records.read(KEY)
+            self._blind = reading.source is Source.MEMORY and reading.as_of == EPOCH
+            self._keys_made = self._keys_made or bool(reading.records)
+        except (Unavailable, Rejected):
+            self._blind = not self._keys_made
+        self._looked = time.monotonic()
 
     async def _get(self, client_id: str) -> Client:
         found = (await self._records.read(KEY, [client_id])).records.get(client_id)
