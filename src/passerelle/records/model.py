@@ -12,7 +12,7 @@ from passerelle.errors import Text, Unavailable
 APPLIED = "_applied"
 # Operations that are kept of each record, to know one that is asked for again: so many, and while they are young more,
 # since others may change a record often while somebody whose answer got lost cannot ask.
-OPERATIONS_KEPT, OPERATIONS_AT_MOST, YOUNG_S = 64, 1024, 120
+OPERATIONS_KEPT, OPERATIONS_AT_MOST, YOUNG_S = 64, 256, 120
 
 
 class Unreadable(Unavailable):

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 PAUSE = 0.05
 # After a failed probe that is not believed yet.
 SECOND_LOOK = 0.5
-WHILE_DOWN = 1.0
+WHILE_DOWN = 0.5
 
 
 class Watch:
