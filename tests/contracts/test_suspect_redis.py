@@ -13,13 +13,15 @@ from structlog.testing import capture_logs
 
 from contracts.record_parts import Lossy, comes_true, documents, fact, happen, plain, records_on, running, waiting
 from passerelle.clock import Clock
-from passerelle.db import Database
+from passerelle.db import Database, DatabaseAway, Tx
+from passerelle.db.units import EPOCH
 from passerelle.errors import Unavailable
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
 from passerelle.records.adapters.sql import SqlFactBook, SqlShadow
 from passerelle.records.care import Care
 from passerelle.records.checks import DataInRedis
+from passerelle.records.memory import Memory
 from passerelle.records.model import CollectionKey, Record, RecordsSuspect, Source
 from passerelle.records.ports import RecordStore
 from passerelle.records.service import Records
@@ -577,3 +579,28 @@ async def test_a_redis_that_is_flushed_while_nobody_reads_is_noticed_by_the_prob
     assert process.link.is_up
     with pytest.raises(RecordsSuspect):
         await process.wish("sess_new", n=1)
+
+
+class LateShadow(SqlShadow):
+    """A shadow that cannot be read the first time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def recall(self, tx: Tx, key: CollectionKey) -> tuple[dict[str, Record], int]:
+        self.asked += 1
+        if self.asked == 1:
+            raise DatabaseAway("not yet")
+        return await super().recall(tx, key)
+
+
+async def test_a_shadow_that_could_not_be_read_at_first_is_read_later(
+    process: Process, redis_server: RedisServer
+) -> None:
+    await process.records.memory.flush()
+    late = Memory(shadow=LateShadow(), database=process.database)
+    late.keep(KEY, [Record(id="sess_0", version=9)], as_of=EPOCH, whole=False)
+    assert set((await late.of(KEY)).records) == {"sess_0"}
+    known = (await late.of(KEY)).records
+    assert set(known) == set(FIVE)
+    assert known["sess_0"].version == 9, "what was learnt meanwhile is newer"

@@ -53,32 +53,30 @@ class StoreAway(Unavailable):
         self.reason = reason
 
 
-class FileRefused(Rejected):
+class StoreRejection(Rejected):
+    """A store said no."""
+
+    def __init__(self, store: StoreName, reason: str) -> None:
+        """`reason` is the store's own word, redacted."""
+        super().__init__()
+        self.store = store
+        self.reason = reason
+
+
+class FileRefused(StoreRejection):
     """A store does not take this file (too large for its plan, of a type it does not want): the next one may."""
 
     code = "store_refused_file"
     text = Text("A media store does not take this file.", "Un stockage de médias refuse ce fichier.")
     hint = Text("Another store is tried.", "Un autre stockage est essayé.")
 
-    def __init__(self, store: StoreName, reason: str) -> None:
-        """`reason` is the store's own word, redacted."""
-        super().__init__()
-        self.store = store
-        self.reason = reason
 
-
-class StoreMisconfigured(Rejected):
+class StoreMisconfigured(StoreRejection):
     """A store refuses us (wrong key, no such bucket, account locked): nothing goes there until somebody mends it."""
 
     code = "store_misconfigured"
     text = Text("A media store refuses the gateway.", "Un stockage de médias refuse la passerelle.")
     hint = Text("The operator must look: passerelle doctor.", "L'exploitant doit regarder : passerelle doctor.")
-
-    def __init__(self, store: StoreName, reason: str) -> None:
-        """`reason` is the store's own word, redacted."""
-        super().__init__()
-        self.store = store
-        self.reason = reason
 
 
 class NoSuchCopy(NotFound):

@@ -25,13 +25,21 @@ log = structlog.get_logger()
 class Seen:
     """One collection as we know it: all of it as of `as_of`, some records as of `times`.
 
-    `stamps` say when each record was learnt, in the order of `Memory.moment`.
+    `stamps` say when each record was learnt, in the order of `Memory.moment`; `recalled`: the shadow was read.
     """
 
     as_of: datetime = EPOCH
     records: dict[str, Record] = field(default_factory=dict)
     times: dict[str, datetime] = field(default_factory=dict)
     stamps: dict[str, int] = field(default_factory=dict)
+    recalled: bool = False
+
+    def recall(self, kept: "Seen") -> None:
+        """Know what the shadow holds too, where that is more than is known."""
+        self.as_of, self.recalled = max(self.as_of, kept.as_of), True
+        for one, record in kept.records.items():
+            if one not in self.records or self.records[one].version < record.version:
+                self.records[one], self.stamps[one] = record, 0
 
     def known_as_of(self, ids: Collection[str] | None) -> datetime:
         """As of when `ids`, or all, are known."""
@@ -58,10 +66,13 @@ class Memory:
 
     async def of(self, key: CollectionKey) -> Seen:
         """What we know of a collection; the first time from the shadow."""
-        if key in self._seen:
-            return self._seen[key]
-        kept = await self._from_shadow(key)
-        return Seen() if kept is None else self._seen.setdefault(key, kept)
+        seen = self._seen.get(key)
+        if seen is None or not seen.recalled:
+            kept = await self._from_shadow(key)
+            seen = self._seen.setdefault(key, Seen())
+            if kept is not None and not seen.recalled:
+                seen.recall(kept)
+        return seen
 
     def moment(self) -> int:
         """Now, to be told to `lost`."""

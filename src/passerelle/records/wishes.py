@@ -125,6 +125,8 @@ class Wishes:
             try:
                 (saved,) = await self._home.save(key, [change])
                 return saved or (doubted and await self._was_saved(key, change))
+            except OutcomeUnknown:
+                raise
             except (Unavailable, Rejected) as away:
                 doubted = doubted or _maybe_saved(away)
                 refusal = away
