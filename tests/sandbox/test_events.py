@@ -23,7 +23,7 @@ from passerelle.sandbox.storage import WorldFile
 from passerelle.sandbox.telling import bring_for_ever
 from passerelle.sandbox.world import World
 from passerelle.whatsapp.faults import ProviderUnavailable
-from passerelle.whatsapp.model import Incoming, Receipt, ReceiptKind, Revoked
+from passerelle.whatsapp.model import Attachment, Incoming, IncomingType, Receipt, ReceiptKind, Revoked
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z3")]
 
@@ -85,9 +85,15 @@ async def test_what_a_person_writes_deletes_and_shows_once_is_told(world: World,
     at = [event.at for event in told]
     assert told == [
         Incoming(**who, provider_id=plain.message_id, at=at[0], text="hi"),
-        Incoming(**who, provider_id=stub.message_id, at=at[1], view_once=True),
+        Incoming(**who, provider_id=stub.message_id, at=at[1], type=IncomingType.IMAGE, view_once=True),
         Incoming(
-            **who, provider_id=given.message_id, at=at[2], text="c", media_url="https://x.test/a.jpg", view_once=True
+            **who,
+            provider_id=given.message_id,
+            at=at[2],
+            type=IncomingType.IMAGE,
+            text="c",
+            attachment=Attachment(ref="https://x.test/a.jpg"),
+            view_once=True,
         ),
         Revoked(**who, provider_id=plain.message_id, at=at[3]),
     ]

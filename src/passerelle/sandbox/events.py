@@ -9,7 +9,16 @@ from typing import Any
 from passerelle.sandbox.faults import HITS_AN_EVENT, FaultScript
 from passerelle.sandbox.message_file import MessageFile
 from passerelle.whatsapp.faults import ProviderUnavailable
-from passerelle.whatsapp.model import Incoming, Receipt, ReceiptKind, Revoked, SessionEvent
+from passerelle.whatsapp.model import (
+    Attachment,
+    ConnectionChanged,
+    Incoming,
+    IncomingType,
+    Receipt,
+    ReceiptKind,
+    Revoked,
+    SessionEvent,
+)
 
 BATCH_LIMIT = 500
 KEPT = 100_000
@@ -26,11 +35,14 @@ def row_of(event: SessionEvent) -> Row:
             head = (event.kind.value, event.session_id, event.provider_id, event.to)
             return (*head, event.at.isoformat(), event.detail, None, 0)
         case Incoming():
-            head = (_INCOMING, event.session_id, event.provider_id, event.sender)
-            return (*head, event.at.isoformat(), event.text, event.media_url, int(event.view_once))
+            head = (f"{_INCOMING}.{event.type}", event.session_id, event.provider_id, event.sender)
+            medium = event.attachment and event.attachment.ref
+            return (*head, event.at.isoformat(), event.text, medium, int(event.view_once))
         case Revoked():
             head = (_REVOKED, event.session_id, event.provider_id, event.sender)
             return (*head, event.at.isoformat(), None, None, 0)
+        case ConnectionChanged():
+            raise TypeError("the sandbox tells of no connections")
 
 
 def event_of(row: Row) -> SessionEvent:
@@ -39,9 +51,17 @@ def event_of(row: Row) -> SessionEvent:
     when = datetime.fromisoformat(at)
     if what == _REVOKED:
         return Revoked(session_id=session_id, provider_id=provider_id, sender=phone, at=when)
-    if what == _INCOMING:
-        ids = {"session_id": session_id, "provider_id": provider_id, "sender": phone}
-        return Incoming(**ids, at=when, text=text, media_url=media, view_once=bool(view_once))
+    if what.startswith(_INCOMING):
+        return Incoming(
+            session_id=session_id,
+            provider_id=provider_id,
+            sender=phone,
+            at=when,
+            type=IncomingType(what.partition(".")[2] or IncomingType.TEXT),
+            text=text,
+            attachment=None if media is None else Attachment(ref=media),
+            view_once=bool(view_once),
+        )
     kind = ReceiptKind(what)
     return Receipt(session_id=session_id, provider_id=provider_id, to=phone, kind=kind, at=when, detail=text)
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 from passerelle.clock import Clock
 from passerelle.sandbox.events import EventQueue, Row, row_of
@@ -12,7 +13,17 @@ from passerelle.sandbox.faults import HITS_AN_ARRIVAL, FaultScript
 from passerelle.sandbox.message_file import MessageFile
 from passerelle.sandbox.messages import Found, Message, Search, UnknownMessage, said, type_of
 from passerelle.sandbox.storage import WorldFile
-from passerelle.whatsapp.model import Incoming, Outgoing, Receipt, ReceiptKind, Revoked, SessionEvent
+from passerelle.whatsapp.model import (
+    Attachment,
+    Incoming,
+    IncomingType,
+    MessageType,
+    Outgoing,
+    Receipt,
+    ReceiptKind,
+    Revoked,
+    SessionEvent,
+)
 from passerelle.whatsapp.sending import DeviceGone, PhoneOffline
 
 LONGEST_HOLD_S = 2.0
@@ -178,15 +189,27 @@ class Mail:
 
     def _incoming(self, message: Message, sessions: Iterable[str]) -> _Told:
         def event(session_id: str) -> SessionEvent:
-            ids = {"session_id": session_id, "provider_id": message.message_id, "sender": message.sender}
+            ids: dict[str, Any] = {
+                "session_id": session_id,
+                "provider_id": message.message_id,
+                "sender": message.sender,
+            }
             text = message.text if message.text is not None else message.caption
-            return Incoming(**ids, at=message.at, text=text, media_url=message.media, view_once=message.view_once)
+            attachment = None if message.media is None else Attachment(ref=message.media)
+            kind = IncomingType.TEXT if message.type is MessageType.TEMPLATE else IncomingType(message.type)
+            return Incoming(
+                **ids, at=message.at, type=kind, text=text, attachment=attachment, view_once=message.view_once
+            )
 
         return _told_to(message, sessions, event)
 
     def _revoked(self, message: Message, sessions: Iterable[str]) -> _Told:
         def event(session_id: str) -> SessionEvent:
-            ids = {"session_id": session_id, "provider_id": message.message_id, "sender": message.sender}
+            ids: dict[str, Any] = {
+                "session_id": session_id,
+                "provider_id": message.message_id,
+                "sender": message.sender,
+            }
             return Revoked(**ids, at=self._clock.now())
 
         return _told_to(message, sessions, event)

@@ -91,6 +91,19 @@ class DeviceRemoved(Rejected):
     )
 
 
+class NotOffered(Invalid):
+    """The configured provider cannot do this at all."""
+
+    code = "not_offered"
+    text = Text(
+        "The provider of this gateway cannot do this.", "Le fournisseur de cette passerelle ne sait pas le faire."
+    )
+    hint = Text(
+        "See docs/providers.md for what each provider can do.",
+        "Voyez docs/providers.md pour ce que sait faire chaque fournisseur.",
+    )
+
+
 FAULTS: dict[str, type[PasserelleError]] = {
     fault.code: fault
     for fault in (
@@ -102,5 +115,6 @@ FAULTS: dict[str, type[PasserelleError]] = {
         PairingTimedOut,
         ProviderUnavailable,
         DeviceRemoved,
+        NotOffered,
     )
 }

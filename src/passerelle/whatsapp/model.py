@@ -1,8 +1,10 @@
 """Codes, devices, messages, and what a connection tells."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +65,34 @@ class MessageType(StrEnum):
 class Outgoing:
     """A message as a provider gets it. `device` is the linked device that says it, `to` E.164 or `STATUS_RECIPIENT`.
 
-    `reference` is our own id of it: a provider that can give it back with a receipt does.
+    `reference` is our own id of it: a provider that can give it back with a receipt does. A medium has a `media_url`;
+    one of ours its `media_id` too, and then the address is our own signed link to it.
     """
 
+    client_id: str = "default"
     session_id: str
     device: str
     reference: str
     to: str
     type: MessageType
     text: str | None = None
+    media_id: str | None = None
     media_url: str | None = None
     caption: str | None = None
     template: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """An open medium, on its way from us to a provider or the other way. `chunks` can be read once, while it is open.
+
+    `size_bytes` is exact when it is known; `content_type` is what the other side says of it, nothing more.
+    """
+
+    chunks: AsyncIterator[bytes]
+    content_type: str | None = None
+    size_bytes: int | None = None
+    name: str | None = None
 
 
 class ReceiptKind(StrEnum):
@@ -87,7 +105,10 @@ class ReceiptKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The news about a message of ours; comes late, twice, in any order. `detail` is the provider's own word."""
+    """The news about a message of ours; comes late, twice, in any order. `detail` is the provider's own word.
+
+    `reference` is our own id of it, where the provider gives it back.
+    """
 
     session_id: str
     provider_id: str
@@ -95,29 +116,88 @@ class Receipt:
     kind: ReceiptKind
     at: datetime
     detail: str | None = None
+    reference: str | None = None
+
+
+class IncomingType(StrEnum):
+    """What sort of message came in."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+    REACTION = "reaction"  # `text` is the emoji; empty when it was taken back
+    LOCATION = "location"
+    CONTACT = "contact"
+    OTHER = "other"  # something that this version does not read; `raw` holds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A medium that came in, still at the provider's: `ref` is what `IncomingMedia.open` needs, a string to keep.
+
+    It lapses there, after days or minutes: fetch it soon.
+    """
+
+    ref: str
+    content_type: str | None = None
+    name: str | None = None
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """Somebody wrote to a linked phone. `media_url` is where the provider keeps the medium, if it supplies it."""
+    """Somebody wrote to a linked phone. `sender` is E.164, or the provider's own id of somebody without a number.
+
+    `chat` is the group or broadcast list it was written in; nothing: to the phone alone. `view_once` without an
+    `attachment` is the notice of a medium that WhatsApp keeps from linked devices. `raw` is the provider's own event.
+    """
 
     session_id: str
     provider_id: str
     sender: str
     at: datetime
+    type: IncomingType = IncomingType.TEXT
     text: str | None = None
-    media_url: str | None = None
+    attachment: Attachment | None = None
     view_once: bool = False
+    sender_name: str | None = None
+    chat: str | None = None
+    raw: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
-    """Its sender deleted an incoming message for everybody."""
+    """An incoming message was deleted for everybody by `sender`: who wrote it, or who may do so in its group."""
 
     session_id: str
     provider_id: str
     sender: str
     at: datetime
+    by_admin: bool = False
 
 
-SessionEvent = Receipt | Incoming | Revoked
+class Connection(StrEnum):
+    """How the connection of a linked phone is."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"  # the provider tries again by itself
+    REPLACED = "replaced"  # another connection of this device took over; nothing is tried by itself
+    RESTRICTED = "restricted"  # WhatsApp restricts the account until `until`
+    LOGGED_OUT = "logged_out"  # the phone has removed the device: it must be linked again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionChanged:
+    """The connection of a linked phone is another one now; `reason` is the provider's word."""
+
+    session_id: str
+    connection: Connection
+    at: datetime
+    reason: str | None = None
+    until: datetime | None = None
+
+
+SessionEvent = Receipt | Incoming | Revoked | ConnectionChanged

@@ -1,9 +1,20 @@
 """What the gateway needs from a provider."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from passerelle.whatsapp.model import LinkingEvent, Outgoing, PairingCode, SessionEvent
+from passerelle.whatsapp.model import (
+    Attachment,
+    LinkingEvent,
+    Medium,
+    MessageType,
+    Outgoing,
+    PairingCode,
+    SessionEvent,
+)
 
 
 class Linking(Protocol):
@@ -81,3 +92,96 @@ class EventSource(Protocol):
     async def tell_for_ever(self, sink: EventSink) -> None:
         """Bring every event to `sink` at least once, until cancelled; what `sink` refuses is brought again."""
         ...
+
+
+class OutgoingMedia(Protocol):
+    """Where a provider gets the medium of a message of ours."""
+
+    def open(self, outgoing: Outgoing) -> AbstractAsyncContextManager[Medium]:
+        """The medium that `outgoing` names by `media_id`, else by `media_url`; its size is known.
+
+        Raises:
+            NotFound: it is there no more.
+            Invalid: nobody may fetch that address, or it is too large.
+            Unavailable: where it lies is away.
+        """
+        ...
+
+
+class IncomingMedia(Protocol):
+    """Where a provider keeps the media that came in."""
+
+    def open(self, attachment: Attachment, *, session_id: str, device: str) -> AbstractAsyncContextManager[Medium]:
+        """The medium behind `attachment`, which came to this linked phone.
+
+        Raises:
+            NotFound: it is there no more, for good.
+            Unavailable: the provider, or this phone's connection, is away; ask again later.
+        """
+        ...
+
+
+class Connections(Protocol):
+    """The connections of linked phones that this process keeps. How they are is told as `ConnectionChanged`.
+
+    A provider without connections of its own (the Cloud API) says *connected* at once.
+    """
+
+    async def hold(self, *, session_id: str, device: str, proxy: str | None) -> None:
+        """Connect and stay connected, again after every loss; held already: nothing. Returns before it is connected."""
+        ...
+
+    async def release(self, *, session_id: str) -> None:
+        """Close the connection; the phone stays linked. Not held: nothing. Never raises."""
+        ...
+
+    def evidence(self) -> Mapping[str, datetime]:
+        """When each held phone last proved that it lives: an answer, an event or a keep-alive of WhatsApp's."""
+        ...
+
+
+class DeviceKeys(Protocol):
+    """The secrets that make this gateway a linked device, for a backup."""
+
+    async def export(self, *, device: str) -> bytes:
+        """Everything that another machine needs to go on as this device; the caller encrypts it.
+
+        Raises:
+            NotFound: this provider has no such device.
+        """
+        ...
+
+    async def restore(self, keys: bytes) -> str:
+        """The name of the device that `export` gave these of; may be repeated.
+
+        Raises:
+            Invalid: these are no such keys.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a provider can do; the rest is answered with `NotOffered`."""
+
+    types: frozenset[MessageType]
+    linking: bool = True  # phones are linked by a code
+    captures: bool = True  # deleted messages and view-once notices are told
+    device_keys: bool = False
+    template_language: bool = False  # templates are WhatsApp's own, approved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One way to WhatsApp, whole."""
+
+    name: str
+    abilities: Abilities
+    linker: Linker
+    sender: Sender
+    events: EventSource
+    connections: Connections
+    incoming_media: IncomingMedia
+    device_keys: DeviceKeys | None = None
+    reach: Callable[[], Awaitable[object]]
+    """Returns when WhatsApp answers, raises `ProviderUnavailable` when it is away."""
