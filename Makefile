@@ -8,7 +8,7 @@ UV_VERSION := 0.13.8
 tried = $(BIN)/pytest $(1) -n 3 --dist worksteal || $(BIN)/pytest $(1) --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format mission bench bench-messages bench-records bench-units servers lock audit clean
+.PHONY: help demo test test-long check format mission bench bench-messages bench-records bench-media bench-units servers lock audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-messages: $(VENV)/.dev servers ## Messages, side by side with Celery, SAQ,
 bench-records: $(VENV)/.dev servers ## Records on Redis, side by side with bare redis-py; how long a crash of Redis is felt
 	@$(BIN)/python benchmarks/records.py
 
+bench-media: $(VENV)/.dev ## Uploads and downloads, side by side with a bare server on the same disk
+	@$(BIN)/python benchmarks/media.py --large 1000 --rounds 3
+
 bench-units: $(VENV)/.run ## Units of work, side by side with one commit each
 	@$(BIN)/python benchmarks/units.py
 
@@ -78,4 +81,4 @@ audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a publ
 
 clean: ## Remove the environment and what the tools left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .pytest_cache build dist benchmarks/bull/node_modules benchmarks/.peers \
-		benchmarks/queues/bull_pg/node_modules tests/peers/upstash/node_modules
+		benchmarks/queues/bull_pg/node_modules tests/peers/upstash/node_modules tests/peers/standardwebhooks/node_modules

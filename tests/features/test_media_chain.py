@@ -10,7 +10,6 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from contracts.conftest import opened
 from media.cloudinary_double import CLOUD, KEY, SECRET, CloudinaryDouble, Fault
 from media.house import ME, House, age, house, place_of
 from media.samples import picture
@@ -35,31 +34,6 @@ PNG = picture("PNG")
 WRONG_SECRET = "a-secret-of-another-account"
 CLOUDINARY, SUPABASE, LOCAL = StoreName.CLOUDINARY, StoreName.SUPABASE, StoreName.LOCAL
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("B1")]
-
-
-@pytest.fixture
-async def cloudinary() -> AsyncIterator[CloudinaryDouble]:
-    async with CloudinaryDouble() as double:
-        yield double
-
-
-@pytest.fixture
-async def supabase() -> AsyncIterator[SupabaseDouble]:
-    async with SupabaseDouble() as double:
-        yield double
-
-
-@pytest.fixture
-async def images() -> AsyncIterator[Images]:
-    images = Images()
-    yield images
-    await images.close()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with opened(None, tmp_path) as database:
-        yield database
 
 
 @pytest.fixture

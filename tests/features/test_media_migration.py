@@ -23,7 +23,7 @@ from media.both import (
     sums,
     supabase_settings,
 )
-from media.cloudinary_double import Fault
+from media.cloudinary_double import Asset, Fault
 from media.supabase_double import Mode
 from passerelle.app import App
 from passerelle.db import Tx
@@ -172,7 +172,7 @@ async def test_files_that_nobody_knows_become_media(tmp_path: Path) -> None:
         assert (progress.moved, progress.imported) == (2, 4)
         assert [(one.key, one.code) for one in progress.refused] == [("app/empty.bin", "media_empty")]
         found = {one.id: one for one in await every_media(here.app)}
-        facts = [(found[media_id_of(key)].user_id, found[media_id_of(key)].category) for key in keys]
+        facts = [(found[id_of(key)].user_id, found[id_of(key)].category) for key in keys]
         deleted = Category.DELETED_MESSAGES
         assert facts == [
             ("anna", Category.VIEW_ONCE),
@@ -182,11 +182,45 @@ async def test_files_that_nobody_knows_become_media(tmp_path: Path) -> None:
         ]
         assert found[f"media_{tail}"].key == ours
         for number, key in enumerate(keys):
-            assert await bytes_of(here.app, found[media_id_of(key)]) == some_bytes(500 + number)
+            assert await bytes_of(here.app, found[id_of(key)]) == some_bytes(500 + number)
         leaving = await here.app.database.read(_leaving)
         assert {one.copy.key for one in leaving} >= set(keys)  # under the names that they have there
         again = await here.run()
         assert (again.moved, again.imported, len(again.refused)) == (0, 0, 1)
+
+
+@pytest.mark.mission("B6")
+async def test_files_that_only_cloudinary_knows_become_media_whatever_their_format_is_called(tmp_path: Path) -> None:
+    async with place(tmp_path, 1) as here:
+        await here.run(delete_source=True)
+        (known,) = await every_media(here.app)
+        ours = f"scheduled-status/bob/1700000000000-{'0' * 11}abcdef01234567"
+        names = [  # of these, two have the same key in the list
+            ("image", "app/carla/photo one", "png"),
+            ("video", "app/carla/photo one", "mp4"),
+            ("raw", "app/carla/photo one.png", ""),
+            ("image", "../&loose?", "jpg"),
+            ("video", ours, "webm"),
+        ]
+        for number, (kind, public_id, form) in enumerate(names):
+            place_there = (kind, "authenticated", public_id)
+            here.cloudinary.assets[place_there] = Asset(*place_there, some_bytes(500 + number), form)
+        progress = await here.run(CLOUDINARY, LOCAL)
+        assert (progress.moved, progress.imported, progress.refused, progress.failed) == (1, 5, [], [])
+        media = {one.id: one for one in await every_media(here.app)}
+        assert known.id in media
+        assert media[f"media_{'0' * 11}abcdef01234567"].user_id == "bob"
+        assert {one.sha256 for one in media.values()} == {*sums(here.cloudinary)}
+        assert {one.copy and one.copy.store for one in media.values()} == {LOCAL}
+        for asset in here.cloudinary.assets.values():
+            asset.format = asset.format and f"{asset.format}x"
+        again = await here.run(CLOUDINARY, LOCAL)
+        assert (again.moved, again.imported, again.failed) == (0, 0, [])
+
+
+def id_of(key: str) -> str:
+    """What a file with this name at Supabase becomes."""
+    return media_id_of(Copy(store=SUPABASE, key=key, size_bytes=0, content_type=""))
 
 
 async def _leaving(tx: Tx) -> list[Leaving]:

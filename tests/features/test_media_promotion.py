@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from contracts.conftest import opened
 from media.cloudinary_double import CLOUD, KEY, SECRET, CloudinaryDouble, Fault
 from media.house import ME, House, age, house, place_of
 from media.samples import picture
@@ -33,25 +32,6 @@ from apps import gateway, http
 PNG = picture("PNG")
 CLOUDINARY, LOCAL = StoreName.CLOUDINARY, StoreName.LOCAL
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z7")]
-
-
-@pytest.fixture
-async def cloudinary() -> AsyncIterator[CloudinaryDouble]:
-    async with CloudinaryDouble() as double:
-        yield double
-
-
-@pytest.fixture
-async def images() -> AsyncIterator[Images]:
-    images = Images()
-    yield images
-    await images.close()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with opened(None, tmp_path) as database:
-        yield database
 
 
 @pytest.fixture
@@ -277,7 +257,7 @@ class Slow:
 
     def __init__(self, store: MediaStore) -> None:
         self.name = store.name
-        self.read, self.delete, self.link, self.list = store.read, store.delete, store.link, store.list
+        self.read, self.delete, self.list = store.read, store.delete, store.list
         self._store = store
         self.asked, self.release = asyncio.Event(), asyncio.Event()
 

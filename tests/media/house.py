@@ -12,7 +12,9 @@ from passerelle.coordination.adapters.memory_cache import MemoryCache
 from passerelle.db import Database, Tx
 from passerelle.media.adapters.cloudinary import CloudinaryStore
 from passerelle.media.adapters.local import LocalStore
-from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep
+from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep, SqlMigrationSweep
+from passerelle.media.adapters.sql_usage import SqlUsage
+from passerelle.media.adapters.sql_waiting import SqlWaiting
 from passerelle.media.adapters.supabase import SupabaseStore
 from passerelle.media.chain import StoreChain
 from passerelle.media.images import Images
@@ -20,6 +22,7 @@ from passerelle.media.jobs import MediaJobs
 from passerelle.media.links import MediaLinks
 from passerelle.media.model import Category, Media, StoreName
 from passerelle.media.moving import Mover
+from passerelle.media.policy import Policy
 from passerelle.media.ports import MediaStore
 from passerelle.media.service import MediaLibrary
 from passerelle.media.spool import Spool
@@ -56,6 +59,7 @@ class House:
     time: Time
     folder: Path
     database: Database
+    migration_sweep: SqlMigrationSweep
 
     async def keep(self, data: bytes, *, user_id: str = "anna", name: str | None = None) -> Media:
         """As an upload."""
@@ -99,6 +103,7 @@ async def house(
     stores: Sequence[MediaStore] = (),
     grace: timedelta = timedelta(0),
     half_done: timedelta = timedelta(hours=3),
+    quota_bytes: int | None = None,
 ) -> AsyncIterator[House]:
     """Media over the doubles that are given, in the order of the gateway, then `stores`, then a folder."""
     clock, redactor, time = Clock(), Redactor(), Time()
@@ -131,8 +136,10 @@ async def house(
                 chain=chain,
                 book=book,
                 copies=copies,
+                waiting=SqlWaiting(),
                 links=MediaLinks(secret="s", public_url="http://here", ttl=timedelta(days=7)),
                 cache=MemoryCache(),
+                policy=Policy(SqlUsage(), limits={}, quota_bytes=quota_bytes),
                 database=database,
                 clock=clock,
             ),
@@ -153,6 +160,7 @@ async def house(
             time=time,
             folder=folder,
             database=database,
+            migration_sweep=SqlMigrationSweep(),
         )
     finally:
         for store in remote:

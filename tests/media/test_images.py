@@ -84,6 +84,23 @@ async def test_a_picture_as_large_as_a_good_camera_makes_is_sound(images: Images
     assert (await thumbnail(images, tmp_path, data, "image/png")).size == (320, 200)
 
 
+@pytest.mark.parametrize("more", [{}, {"progressive": True}])
+async def test_a_photo_of_108_megapixels_is_sound_and_only_a_jpeg_is_made_small(
+    images: Images, tmp_path: Path, more: dict[str, bool]
+) -> None:
+    data = picture("JPEG", (12_000, 9_000), "L", **more)
+    assert await images.is_sound(spooled(tmp_path, data).file, content_type="image/jpeg")
+    assert (await thumbnail(images, tmp_path, data, "image/jpeg")).size == (320, 240)
+
+
+async def test_a_large_picture_that_cannot_be_made_small_safely_is_sound_all_the_same(
+    images: Images, tmp_path: Path
+) -> None:
+    data = bomb(9_000, 9_000) + bytes(500_000)  # as many bytes as a drawing of this size has
+    assert await images.is_sound(spooled(tmp_path, data).file, content_type="image/png")
+    assert await images.thumbnail(spooled(tmp_path, data).file, content_type="image/png") is None
+
+
 async def test_a_picture_of_another_format_than_it_says_is_not_opened(images: Images, tmp_path: Path) -> None:
     assert not await images.is_sound(spooled(tmp_path, picture("PNG")).file, content_type="image/jpeg")
     for form in ("TIFF", "BMP", "PPM"):

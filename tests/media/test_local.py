@@ -7,7 +7,9 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from passerelle.media.spool import Spool
 from .growth import MOST_KIB, growth_kib
 from .parts import bytes_of, in_pieces, keys_of
 from .spooled import spooled
+from servers import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("B1"), pytest.mark.mission("B4")]
 
@@ -34,20 +37,6 @@ SHM = Path("/dev/shm")  # noqa: S108 -- another disk than the one of tmp_path
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "media")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here; the limit of a process is tried elsewhere")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture
@@ -176,6 +165,25 @@ async def test_a_file_that_gets_shorter_while_it_is_read_is_noticed(store: Local
         await _read_while(store, copy, lambda: os.ftruncate(taken.file.fileno(), len(DATA) - 1))
 
 
+async def test_a_reader_who_goes_away_while_it_is_opened_leaves_nothing_open(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        store = LocalStore(tmp_path / "media", threads=threads)
+        copy = await store.put(spooled(tmp_path, DATA), key=KEY)
+        for is_there in (True, False):
+            slow = threading.Event()
+            threads.submit(slow.wait)
+            reading = asyncio.create_task(bytes_of(store, copy))
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            slow.set()
+            await asyncio.get_running_loop().run_in_executor(threads, int)  # what was begun before is over
+            await eventually(lambda: KEY not in _open_files(), "a file that nobody reads is closed")
+            if is_there:
+                await store.delete(copy)
+
+
 async def test_a_file_where_the_folder_should_be_is_the_operators_to_mend(tmp_path: Path) -> None:
     (tmp_path / "media").write_text("no folder")
     store = LocalStore(tmp_path / "media")
@@ -274,6 +282,10 @@ async def _read_while(store: LocalStore, copy: Copy, something_happens: Callable
 def _need_another_disk(folder: Path) -> None:
     if not SHM.is_dir() or SHM.stat().st_dev == folder.stat().st_dev:
         pytest.skip("there is no other disk here")
+
+
+def _open_files() -> str:
+    return "\n".join(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
 
 
 def _everything(folder: Path, *, folders: bool = False) -> list[str]:

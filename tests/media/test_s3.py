@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from acceptance.chaos import ChaosProxy, Fault, Kind
 from passerelle.errors import Misconfigured, PasserelleError
@@ -270,6 +271,23 @@ async def test_a_file_that_another_program_put_there_is_compared_by_its_bytes(
     copy = await store.put(spooled(tmp_path, data), key=KEY)
     assert copy.size_bytes == len(data)
     assert type(await _refusal(store.put(spooled(tmp_path, data[::-1]), key=KEY))) is FileRefused
+
+
+@pytest.mark.mission("B6")
+async def test_what_another_program_put_there_goes_by_its_own_name(s3_server: S3Server, bucket: str) -> None:
+    store = s3_store(s3_server.port, bucket)
+    names = ["app/carla/2024/photo one.png", "loose", "view-once/anna/a.b+c.bin"]
+    for name in names:
+        await store._bucket.put_async(name, SMALL)
+    found = {copy.key: copy async for copy in store.list("")}
+    assert sorted(found) == names
+    for copy in found.values():
+        assert await bytes_of(store, copy) == SMALL
+        link = await store.link(copy, ttl=timedelta(minutes=1))
+        async with aiohttp.ClientSession() as session, session.get(URL(link, encoded=True)) as response:
+            assert await response.read() == SMALL
+        await store.delete(copy)
+    assert await keys_of(store) == []
 
 
 async def test_sums_that_are_none_are_not_told(s3_server: S3Server, bucket: str, tmp_path: Path) -> None:

@@ -49,8 +49,11 @@ class StoreChain:
         key: str,
         trying: Callable[[StoreName], Awaitable[None]],
         refused: Callable[[StoreName], Awaitable[None]],
+        only: StoreName | None = None,
     ) -> Copy:
         """Keep `file` in the first store that takes it; `trying` and `refused` write down what is about to be, and was.
+
+        `only`: no other store than this one is tried.
 
         Raises:
             StoreAway, FileRefused, StoreMisconfigured: of the last store; nobody took it.
@@ -58,7 +61,7 @@ class StoreChain:
         """
         last: PasserelleError | None = None
         for name, store in self._stores.items():
-            if not self.breakers[name].admits():
+            if only not in {None, name} or not self.breakers[name].admits():
                 continue
             try:
                 await trying(name)

@@ -14,15 +14,18 @@ _OURS = re.compile(r"([a-z-]+)/([A-Za-z0-9_-]{1,64})/(\d{13})-([0-9a-f]{25})(\.[
 _USER_LIMIT = 200
 
 
-def media_id_of(key: str) -> str:
-    """The id of the media that lies under `key`; the same one for ever, so that nothing is brought in twice.
+def media_id_of(found: Copy) -> str:
+    """The id of the media that this file is; the same one for ever, so that nothing is brought in twice.
 
-    A key of ours holds it. Of any other it is a sum, which sorts before every id that we give.
+    A key of ours holds it. Of any other it is a sum, which sorts before every id that we give: of the name that its
+    store goes by. Cloudinary's keys are no such name: two files may have one, and its end follows the format.
     """
-    ours = _OURS.fullmatch(key)
+    ours = _OURS.fullmatch(found.key)
     if ours is not None:
         return f"media_{ours[4]}"
-    return f"media_{0:011x}{hashlib.sha256(key.encode()).hexdigest()[:14]}"
+    public_id = found.ref.get("public_id")
+    name = found.key if public_id is None else f"{found.ref['resource_type']}:{public_id}"
+    return f"media_{0:011x}{hashlib.sha256(name.encode()).hexdigest()[:14]}"
 
 
 def media_of(file: Spooled, found: Copy, *, media_id: str, now: datetime) -> tuple[Media, Copy]:

@@ -1,13 +1,11 @@
-"""The routes of media, and the page-less one that serves them to whoever has a signed link."""
+"""The routes of media."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
@@ -19,20 +17,12 @@ from passerelle.media.model import Category, Media, Spooled, StoreName
 from passerelle.media.ports import MediaFilter
 from passerelle.media.progress import MOST_TOLD, Progress, Wish
 from passerelle.media.service import MediaLibrary
-from passerelle.media.sniff import may_be_shown
+from passerelle.media.serving import THUMBNAIL
 from passerelle.media.upload import NotMultipart, read_form
 
 UPLOAD_PATH = "/api/media"
-THUMBNAIL = "thumbnail"
 USER_LIMIT = 200
 NAME_LIMIT = 255  # as file systems have it; nine times as much in a header, where 8 KB is what proxies let pass
-# Nothing that is served here may run, frame or be sniffed into something else.
-SAFE = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "Cache-Control": "private, max-age=3600",
-}
 _BODY = {
     "required": True,
     "content": {
@@ -84,6 +74,7 @@ def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> A
     @router.post("", status_code=201, openapi_extra={"requestBody": _BODY})
     async def keep(request: Request, who: asking) -> dict[str, Any]:
         """Keep a file; its body is never in memory as a whole."""
+        await library.admit(who, size_bytes=1)  # who has no room left need not send anything
         content_type = request.headers.get("content-type", "")
         form = await read_form(_body(request), content_type, take=_take(library), give_back=_close)
         if form.file is None:
@@ -116,24 +107,6 @@ def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> A
     async def remove_media(media_id: str, who: asking) -> None:
         """Give a kept file up."""
         await library.remove(who, media_id)
-
-    return router
-
-
-def serving(library: MediaLibrary) -> APIRouter:
-    """``/media/{id}``: public, the signature is the right."""
-    router = APIRouter(tags=["media"])
-
-    @router.get("/media/{media_id}", response_class=Response)
-    async def serve(media_id: str, expires: str = "", signature: str = "", variant: str = "") -> Response:
-        """The file itself, or the way to it."""
-        media = await library.linked(media_id, expires=expires, signature=signature, variant=variant)
-        if variant == THUMBNAIL:
-            return await _thumbnail(library, media)
-        address = await library.address(media)
-        if address:
-            return RedirectResponse(address, 302, headers={"Cache-Control": "private, max-age=60"})
-        return await _local(library, media)
 
     return router
 
@@ -186,39 +159,6 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "rate_bytes_s": round(progress.rate_bytes_s),
         "seconds_left": None if left is None else round(left, 1),
     }
-
-
-async def _local(library: MediaLibrary, media: Media) -> Response:
-    """The bytes, with headers that let nothing run; what is no picture, sound or film is saved, never shown."""
-    chunks = _opened(library, media)
-    first = await anext(chunks, b"")  # so that a lost file is an answer of its own, not a broken body
-
-    async def body() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in chunks:
-            yield chunk
-
-    shown = "inline" if may_be_shown(media.content_type) else "attachment"
-    name = re.split(r"[/\\]", media.name or media.key)[-1]
-    headers = {
-        **SAFE,
-        "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(name, safe='')}",
-        "Content-Length": str(media.size_bytes),
-    }
-    return StreamingResponse(body(), media_type=media.content_type, headers=headers)
-
-
-async def _opened(library: MediaLibrary, media: Media) -> AsyncIterator[bytes]:
-    async with library.read(media) as chunks:
-        async for chunk in chunks:
-            yield chunk
-
-
-async def _thumbnail(library: MediaLibrary, media: Media) -> Response:
-    address, picture = await library.thumbnail(media)
-    if address:
-        return RedirectResponse(address, 302, headers={"Cache-Control": "private, max-age=60"})
-    return Response(picture, media_type="image/webp", headers=SAFE)
 
 
 async def _shown(library: MediaLibrary, media: Media) -> dict[str, Any]:

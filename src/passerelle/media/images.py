@@ -39,7 +39,7 @@ class Images:
         self._line: socket.socket | None = None
 
     async def is_sound(self, file: Any, *, content_type: str) -> bool:
-        """Whether `file` is a picture as its type says, and one of a sensible size; true for all that is no picture.
+        """Whether `file` is a picture as its type says, and no bomb; true for all that is no picture.
 
         HEIC is taken at its word: nobody here opens it.
         """

@@ -51,6 +51,8 @@ class Migration:
         self._tools = tools
         names = tools.chain.names
         self._sources = [wish.source] if wish.source else [name for name in names if name is not wish.target]
+        # Whoever empties a store means all of it; to promote what waits for its message to be deleted is nobody's wish.
+        self._waiting = wish.source is not None
         self._taken = self._in_a_row = 0
         self._given_up = set[str]()
         pace = Pace(wish.bytes_per_s, passed=self._passed)
@@ -100,7 +102,7 @@ class Migration:
 
     async def _count(self, source: StoreName) -> None:
         lying = await self._tools.database.read(
-            partial(self._tools.sweep.count, source=source, target=self._wish.target)
+            partial(self._tools.sweep.count, source=source, target=self._wish.target, waiting=self._waiting)
         )
         self.progress.begin(lying.files, lying.size_bytes)
         self.progress.already_there += lying.moved_before
@@ -135,7 +137,7 @@ class Migration:
     async def _rows(self, source: StoreName) -> AsyncGenerator[Media, None]:
         since = ""
         while page := await self._tools.database.read(
-            partial(self._tools.sweep.lying, store=source, since=since, limit=PAGE)
+            partial(self._tools.sweep.lying, store=source, since=since, limit=PAGE, waiting=self._waiting)
         ):
             for media in page:
                 yield media
@@ -166,9 +168,9 @@ class Migration:
         yield page
 
     async def _unknown(self, page: list[Copy]) -> list[Copy]:
-        ids = {media_id_of(copy.key): copy for copy in page}
+        ids = {media_id_of(copy): copy for copy in page}
         unknown = await self._tools.database.read(partial(self._tools.sweep.unknown, media_ids=[*ids]))
-        found = [copy for media_id, copy in ids.items() if media_id in unknown and copy.key not in self._given_up]
+        found = [copy for media_id, copy in ids.items() if media_id in unknown - self._given_up]
         self.progress.begin(len(found), sum(copy.size_bytes for copy in found))
         return found
 
@@ -184,14 +186,14 @@ class Migration:
     async def _bring(self, copy: Copy) -> None:
         async def bring() -> None:
             manner, now = self._manner, self._tools.clock.now()
-            media_id = media_id_of(copy.key)
             await self._tools.mover.bring(copy, self._wish.target, media_id=media_id, now=now, manner=manner)
             self.progress.imported += 1
-            self._given_up.discard(copy.key)
+            self._given_up.discard(media_id)
 
+        media_id = media_id_of(copy)
         if self._wish.dry_run:
             return
-        self._given_up.add(copy.key)  # until it is there: a list that is begun anew does not try it again
+        self._given_up.add(media_id)  # until it is there: a list that is begun anew does not try it again
         await self._tried(copy.key, copy.size_bytes, bring)
 
     async def _tried(self, key: str, size_bytes: int, do: Callable[[], Awaitable[None]]) -> None:

@@ -1,9 +1,10 @@
 """A kept file, its copies, and what may be wrong with one."""
 
+import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -113,7 +114,7 @@ class Spooled:
     file: BinaryIO = field(repr=False)
     size_bytes: int
     sha256: str
-    md5: str
+    md5: str  # empty where there is no cloud that could tell one
     content_type: str
     extension: str  # without the dot, of the content, not of the name it came with
 
@@ -125,6 +126,12 @@ class Spooled:
             if not piece:
                 return
             at += len(piece)
+            yield piece
+
+    async def chunks(self, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """As `pieces`, each read in a thread."""
+        pieces = self.pieces(start=start, end=end)
+        while piece := await asyncio.to_thread(next, pieces, b""):
             yield piece
 
 

@@ -16,6 +16,7 @@ from passerelle.media.found import media_of
 from passerelle.media.model import Copy, CopyChanged, FileRefused, Media, Spooled, StoreAway, StoreName
 from passerelle.media.ports import CopyBook, MediaBook, MediaSweep
 from passerelle.media.spool import Spool
+from passerelle.media.telling import Telling
 
 Bytes = AsyncIterator[bytes]
 log = structlog.get_logger()
@@ -60,8 +61,10 @@ class Mover:
         copies: CopyBook,
         sweep: MediaSweep,
         database: Database,
+        telling: Telling | None = None,
     ) -> None:
-        """Move through `spool`, between the stores of `chain`."""
+        """Move through `spool`, between the stores of `chain`, and tell of it."""
+        self._telling = telling
         self._spool = spool
         self._chain = chain
         self._book = book
@@ -110,16 +113,21 @@ class Mover:
     async def _moved(self, media: Media, before: Copy, file: Spooled, to: StoreName, manner: Manner) -> bool:
         """Copy, verify, and only then switch."""
         copy = await self._copied(media, file, to)
-        settled = await self._database.run(
-            partial(
-                self._book.settle,
+
+        async def switch(tx: Tx) -> bool:
+            settled = await self._book.settle(
+                tx,
                 media_id=media.id,
                 copy=copy,
                 instead_of=before.store,
                 keep_source=manner.keep_source,
                 pinned=manner.pinned,
             )
-        )
+            if settled and self._telling is not None:
+                await self._telling.promoted(tx, media, to)
+            return settled
+
+        settled = await self._database.run(switch)
         if settled:
             log.info(f"{TAGS[to]} Media moved: {media.key}", before=before.store)
         elif await self._database.read(partial(self._book.find, media_id=media.id)) is None:

@@ -35,12 +35,26 @@ class MediaStore(Protocol):
         """Remove it; harmless when it is gone."""
         ...
 
-    async def link(self, copy: Copy, *, ttl: timedelta) -> str:
-        """An ``https`` address where anybody may read it for about `ttl`."""
-        ...
-
     def list(self, prefix: str) -> AsyncIterator[Copy]:
         """Every file whose key begins with `prefix`, in any order, page by page."""
+        ...
+
+
+@runtime_checkable
+class Linked(Protocol):
+    """A store that gives its files out by itself."""
+
+    async def link(self, copy: Copy, *, ttl: timedelta) -> str:
+        """An ``https`` address where anybody may read it for about `ttl`. Raises as `MediaStore.read`."""
+        ...
+
+
+@runtime_checkable
+class Seekable(Protocol):
+    """A store whose files we give out, and which need not be read from their beginning."""
+
+    def read_part(self, copy: Copy, *, start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of `copy` from `start` to before `end`, piece by piece. Raises as `MediaStore.read`."""
         ...
 
 
@@ -98,6 +112,34 @@ class MediaBook(Protocol):
         ...
 
 
+class Usage(Protocol):
+    """How much a client has with us."""
+
+    async def used_bytes(self, tx: Tx, *, client_id: str) -> int:
+        """The bytes of all its media, stored or about to be; nobody adds one until this unit ends, if it may write."""
+        ...
+
+
+class Waiting(Protocol):
+    """Media that another feature keeps here until it knows whether they are worth more, many at a time."""
+
+    async def hold(self, tx: Tx, *, media_id: str) -> None:
+        """This one, just stored on the local disk, waits: the sweep leaves it there."""
+        ...
+
+    async def release(self, tx: Tx, *, client_id: str, media_ids: Sequence[str], moves: bool) -> None:
+        """Those of this client that wait do so no more; `moves`: the sweep takes them to the first store."""
+        ...
+
+    async def owned(self, tx: Tx, *, client_id: str, media_ids: Sequence[str]) -> list[str]:
+        """Which of these are this client's, stored or not; nobody else changes them until this unit ends."""
+        ...
+
+    async def find_all(self, tx: Tx, *, client_id: str, media_ids: Sequence[str]) -> list[Media]:
+        """Those of this client that are stored."""
+        ...
+
+
 class CopyBook(Protocol):
     """What lies, or may lie, in which store."""
 
@@ -152,12 +194,12 @@ class Lying(NamedTuple):
 class MigrationSweep(Protocol):
     """What a migration looks for: everything that it does follows from these and from the lists of the stores."""
 
-    async def count(self, tx: Tx, *, source: StoreName, target: StoreName) -> Lying:
-        """How much there is to move from `source`, and how much of it went to `target` already."""
+    async def count(self, tx: Tx, *, source: StoreName, target: StoreName, waiting: bool) -> Lying:
+        """How much there is to move from `source`, and how much of it went to `target` already; see `lying`."""
         ...
 
-    async def lying(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
-        """Stored ones by id after `since` that are read from this store."""
+    async def lying(self, tx: Tx, *, store: StoreName, since: str, limit: int, waiting: bool) -> list[Media]:
+        """Stored ones by id after `since` that are read from this store; those that wait there, only if `waiting`."""
         ...
 
     async def unknown(self, tx: Tx, media_ids: Sequence[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """Files worth keeping: taken in, stored in the first store that takes them, found, served, given up."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -11,14 +11,17 @@ import structlog
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.coordination.ports import Cache
-from passerelle.db import Database
-from passerelle.errors import NotFound, PasserelleError, Text
+from passerelle.db import Database, Tx
+from passerelle.errors import NotFound, PasserelleError, Text, Unavailable
 from passerelle.media.chain import TAGS, StoreChain
 from passerelle.media.images import OPENED, Images
 from passerelle.media.links import MediaLinks
 from passerelle.media.model import Category, Copy, Media, NoSuchCopy, Spooled, StoreName, UnknownMedia, new_media
-from passerelle.media.ports import CopyBook, MediaBook, MediaFilter, Resizes
+from passerelle.media.policy import Policy
+from passerelle.media.ports import CopyBook, Linked, MediaBook, MediaFilter, Resizes, Seekable, Waiting
 from passerelle.media.spool import Spool
+from passerelle.media.telling import Telling
+from passerelle.whatsapp.model import Medium
 
 STORE_LINK_TTL = timedelta(hours=1)
 THUMBNAIL_PX = 320
@@ -44,10 +47,13 @@ class MediaLibrary:
         chain: StoreChain,
         book: MediaBook,
         copies: CopyBook,
+        waiting: Waiting,
         links: MediaLinks,
         cache: Cache,
+        policy: Policy,
         database: Database,
         clock: Clock,
+        telling: Telling | None = None,
     ) -> None:
         """Take in by `spool`, keep by `chain`; addresses of stores are remembered in `cache` for half their life."""
         self._spool = spool
@@ -55,42 +61,65 @@ class MediaLibrary:
         self._chain = chain
         self._book = book
         self._copies = copies
+        self._waiting = waiting
         self._links = links
         self._cache = cache
+        self._policy = policy
+        self._telling = telling
         self._database = database
         self._clock = clock
+
+    async def admit(self, caller: Caller, *, size_bytes: int) -> None:
+        """Whether the caller may send so much: a look before it is sent; `keep` looks again.
+
+        Raises:
+            MediaQuota: it would be too much.
+        """
+        if self._policy.has_quota:
+            await self._database.read(partial(self._policy.admit, client_id=caller.client_id, size_bytes=size_bytes))
 
     async def take(
         self, chunks: AsyncIterator[bytes], *, declared_type: str | None = None, name: str | None = None
     ) -> Spooled:
         """See `Spool.take`: the file on the local disk; who takes it closes it."""
-        return await self._spool.take(chunks, declared_type=declared_type, name=name)
+        return await self._spool.take(chunks, declared_type=declared_type, name=name, limits=self._policy.limits)
 
     async def keep(
-        self, caller: Caller, file: Spooled, *, user_id: str, category: Category, name: str | None = None
+        self,
+        caller: Caller,
+        file: Spooled,
+        *,
+        user_id: str,
+        category: Category,
+        name: str | None = None,
+        waits: bool = False,
+        media_id: str | None = None,
     ) -> Media:
         """Keep `file` for `user_id` (any text). Rows first: a crash leaves nothing that the sweep does not find.
 
+        `waits`: on the local disk only, until `release`. `media_id`: a new id that the caller has written down before.
+
         Raises:
+            MediaQuota: the client has too much with us already; no store was asked.
             Unavailable, Rejected: no store took it; nothing is left of it.
         """
         media = new_media(
             file,
-            media_id=self._clock.new_id("media"),
+            media_id=media_id or self._clock.new_id("media"),
             client_id=caller.client_id,
             user_id=user_id,
             category=category,
             name=name,
             now=self._clock.now(),
         )
-        await self._database.run(partial(self._book.add, media=media))
+        await self._database.run(partial(self._begin, media=media))
         try:
-            copy = await self._place(media, file)
+            copy = await self._place(media, file, only=StoreName.LOCAL if waits else None)
+            await self._database.run(partial(self._settle, media=media, copy=copy, waits=waits))
         except BaseException:
-            await self._database.run(partial(self._book.give_up, media_ids=[media.id]))
+            with suppress(Unavailable):  # the sweep does it later
+                await self._database.run(partial(self._book.give_up, media_ids=[media.id]))
             raise
-        pinned = copy.store is self._chain.names[0]  # what had to make do with another one goes home later
-        await self._database.run(partial(self._book.settle, media_id=media.id, copy=copy, pinned=pinned))
         kept = await self._get(media.id, caller.client_id)
         log.info(f"{TAGS[copy.store]} Media uploaded: {media.key} -> {await self._told(kept)}")
         return kept
@@ -118,6 +147,33 @@ class MediaLibrary:
         media = await self.get(caller, media_id)
         await self._database.run(partial(self._book.give_up, media_ids=[media.id]))
 
+    async def release(self, tx: Tx, *, client_id: str, media_ids: Sequence[str]) -> None:
+        """Those of this client that wait do so no more: the sweep moves them to the first store. In a caller's unit."""
+        moves = self._chain.names[0] is not StoreName.LOCAL
+        await self._waiting.release(tx, client_id=client_id, media_ids=media_ids, moves=moves)
+
+    async def forget(self, tx: Tx, *, client_id: str, media_ids: Sequence[str]) -> None:
+        """Nobody sees these any more, their copies go soon; other clients' and unknown ids are left. In a unit."""
+        ids = await self._waiting.owned(tx, client_id=client_id, media_ids=media_ids)
+        await self._book.give_up(tx, media_ids=ids)
+
+    async def find(self, tx: Tx, *, client_id: str, media_ids: Sequence[str]) -> dict[str, Media]:
+        """Those of this client that are kept, by id. In a unit or a read."""
+        found = await self._waiting.find_all(tx, client_id=client_id, media_ids=media_ids)
+        return {media.id: media for media in found}
+
+    @asynccontextmanager
+    async def opened(self, client_id: str, media_id: str) -> AsyncIterator[Medium]:
+        """Its bytes, for a provider, from whichever store it lies in.
+
+        Raises:
+            UnknownMedia: none of this client's has that id.
+            StoreAway, StoreMisconfigured, NoSuchCopy: as `MediaStore.read`; the first also in the midst of the chunks.
+        """
+        media = await self._get(media_id, client_id)
+        async with self.read(media) as chunks:
+            yield Medium(chunks=chunks, content_type=media.content_type, size_bytes=media.size_bytes, name=media.name)
+
     def url(self, media: Media, *, variant: str = "") -> str:
         """Our own link to it: it outlives whatever store it lies in."""
         return self._links.url(media.id, now=self._clock.now(), variant=variant)
@@ -133,14 +189,15 @@ class MediaLibrary:
         return await self._get(media_id, None)
 
     async def address(self, media: Media) -> str:
-        """Where its store gives it out for a while; empty where that is us. Raises as `MediaStore.link`."""
+        """Where its store gives it out for a while; empty where that is us. Raises as `Linked.link`."""
         copy = _copy_of(media)
-        if copy.store is StoreName.LOCAL:
+        store = self._chain.store(copy.store)
+        if not isinstance(store, Linked):
             return ""
         key = f"media:{copy.store}:{copy.key}"
         known = await self._cache.get(key)
         if known is None:
-            known = await self._chain.store(copy.store).link(copy, ttl=STORE_LINK_TTL)
+            known = await store.link(copy, ttl=STORE_LINK_TTL)
             await self._cache.put(key, known, ttl=STORE_LINK_TTL / 2)
         return known
 
@@ -148,6 +205,14 @@ class MediaLibrary:
         """Its bytes. Raises as `MediaStore.read`."""
         copy = _copy_of(media)
         return self._chain.store(copy.store).read(copy)
+
+    def read_part(self, media: Media, *, start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Its bytes from `start` to before `end`, of a file that we give out. Raises as `MediaStore.read`."""
+        copy = _copy_of(media)
+        store = self._chain.store(copy.store)
+        if not isinstance(store, Seekable):
+            raise NoSuchCopy
+        return store.read_part(copy, start=start, end=end)
 
     def has_thumbnail(self, media: Media) -> bool:
         """Whether a small picture of it can be had."""
@@ -176,14 +241,26 @@ class MediaLibrary:
         store = self._chain.store(copy.store) if copy.store in self._chain.names else None
         return store.thumbnail(copy, THUMBNAIL_PX) if isinstance(store, Resizes) else None
 
-    async def _place(self, media: Media, file: Spooled) -> Copy:
+    async def _begin(self, tx: Tx, *, media: Media) -> None:
+        await self._policy.admit(tx, client_id=media.client_id, size_bytes=media.size_bytes)
+        await self._book.add(tx, media)
+
+    async def _settle(self, tx: Tx, *, media: Media, copy: Copy, waits: bool) -> None:
+        pinned = copy.store is self._chain.names[0]  # what had to make do with another one goes home later
+        await self._book.settle(tx, media_id=media.id, copy=copy, pinned=pinned)
+        if waits:
+            await self._waiting.hold(tx, media_id=media.id)
+        elif self._telling is not None:
+            await self._telling.stored(tx, media, copy.store)
+
+    async def _place(self, media: Media, file: Spooled, *, only: StoreName | None) -> Copy:
         async def trying(store: StoreName) -> None:
             await self._database.run(partial(self._copies.trying, media=media, store=store))
 
         async def refused(store: StoreName) -> None:
             await self._database.run(partial(self._copies.refused, media_id=media.id, store=store))
 
-        return await self._chain.put(file, key=media.key, trying=trying, refused=refused)
+        return await self._chain.put(file, key=media.key, trying=trying, refused=refused, only=only)
 
     async def _told(self, media: Media) -> str:
         """Where it lies, for the log: without what gives the right to read it there."""

@@ -109,6 +109,12 @@ def kind_of_extension(extension: str) -> Kind:
     return _BY_EXTENSION.get(extension, RAW)
 
 
+def sort_of(content_type: str) -> str:
+    """What people call it: an image, a video, an audio, or else a document."""
+    sort = content_type.partition("/")[0]
+    return sort if sort in {"image", "video", "audio"} else "document"
+
+
 def may_be_shown(content_type: str) -> bool:
     """Whether a browser may display it in place; everything else is only offered to be saved."""
     kind = _KINDS.get(content_type)

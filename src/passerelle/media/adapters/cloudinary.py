@@ -201,8 +201,9 @@ def _public_id(key: str, kind: str) -> str:
 
 
 def _place(copy: Copy) -> tuple[str, str]:
-    """Also of a copy whose answer was lost, of which nothing but the key is known."""
-    check(copy.key)
+    """Also of a copy whose answer was lost, of which nothing but the key is known; of others it told us the name."""
+    if "public_id" not in copy.ref:
+        check(copy.key)
     kind = copy.ref.get("resource_type") or _kind_of(copy.content_type)
     return kind, copy.ref.get("public_id") or _public_id(copy.key, kind)
 

@@ -9,8 +9,8 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -59,13 +59,17 @@ class LocalStore:
         except TimeoutError:
             raise StoreAway(self.name, "the disk does not answer") from None
 
-    @asynccontextmanager
-    async def read(self, copy: Copy) -> AsyncIterator[AsyncIterator[bytes]]:
+    def read(self, copy: Copy) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """See `MediaStore.read`."""
+        return self.read_part(copy, start=0, end=copy.size_bytes)
+
+    @asynccontextmanager
+    async def read_part(self, copy: Copy, *, start: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See `Seekable.read_part`."""
         keys.check(copy.key)
-        file = await self._run(lambda: self._open(copy))
+        file, first = await self._opened(copy, start, end)
         try:
-            yield self._pieces(file, copy)
+            yield self._pieces(file, first, start, end)
         finally:
             file.close()
 
@@ -74,11 +78,6 @@ class LocalStore:
         keys.check(copy.key)
         await self._run(lambda: self._delete(copy.key))
 
-    async def link(self, copy: Copy, *, ttl: timedelta) -> str:  # noqa: ARG002 -- as every store's
-        """Nothing: there is no other server here, and the gateway's own link reads the file itself."""
-        keys.check(copy.key)
-        return ""
-
     async def list(self, prefix: str) -> AsyncIterator[Copy]:
         """See `MediaStore.list`. Looks at the folders while it is read: what comes meanwhile may or may not be seen."""
         found = self._walk(prefix)
@@ -86,14 +85,23 @@ class LocalStore:
             for copy in page:
                 yield copy
 
-    async def _pieces(self, file: io.FileIO, copy: Copy) -> AsyncIterator[bytes]:
-        at = 0
-        while at < copy.size_bytes:
-            piece = await self._run(partial(os.pread, file.fileno(), min(PIECE_BYTES, copy.size_bytes - at), at))
+    async def _opened(self, copy: Copy, start: int, end: int) -> tuple[io.FileIO, bytes]:
+        """It and its first piece; closed over there when its reader goes away before it is open."""
+        opening = asyncio.ensure_future(self._run(lambda: self._open(copy, start, end)))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
+
+    async def _pieces(self, file: io.FileIO, piece: bytes, at: int, end: int) -> AsyncIterator[bytes]:
+        while at < end:
             if not piece:
-                raise StoreAway(self.name, f"the file ends after {at} bytes of {copy.size_bytes}")
+                raise StoreAway(self.name, f"the file ends after {at} bytes, before {end}")
             at += len(piece)
             yield piece
+            if at < end:
+                piece = await self._run(partial(_read, file, at, end))
 
     def _put(self, file: Spooled, key: str) -> Copy:
         os.fsync(file.file.fileno())  # whoever finds the name must find all bytes below it, after a power cut too
@@ -101,7 +109,9 @@ class LocalStore:
         with self._locked(fcntl.LOCK_SH), self._inside(key, make=True) as (folder, name):
             self._place(file, folder, name)
             os.fsync(folder)
-        return Copy(store=self.name, key=key, size_bytes=file.size_bytes, content_type=file.content_type, md5=file.md5)
+        return Copy(
+            store=self.name, key=key, size_bytes=file.size_bytes, content_type=file.content_type, md5=file.md5 or None
+        )
 
     def _place(self, file: Spooled, folder: int, name: str) -> None:
         try:
@@ -110,7 +120,7 @@ class LocalStore:
             if not _same(file, folder, name):
                 raise FileRefused(self.name, "another file has this name") from None
 
-    def _open(self, copy: Copy) -> io.FileIO:
+    def _open(self, copy: Copy, start: int, end: int) -> tuple[io.FileIO, bytes]:
         try:
             with self._inside(copy.key) as (folder, name):
                 file = _opened(folder, name)
@@ -119,7 +129,11 @@ class LocalStore:
         if os.fstat(file.fileno()).st_size != copy.size_bytes:
             file.close()
             raise StoreAway(self.name, f"the file has no longer {copy.size_bytes} bytes")
-        return file
+        try:
+            return file, _read(file, start, end)  # one way into a thread, not two
+        except OSError:
+            file.close()
+            raise
 
     def _delete(self, key: str) -> None:
         with suppress(FileNotFoundError):
@@ -243,6 +257,15 @@ def _opened(folder: int, name: str) -> io.FileIO:
         file.close()
         raise OSError(errno.ELOOP, "no plain file")
     return file
+
+
+def _read(file: io.FileIO, at: int, end: int) -> bytes:
+    return os.pread(file.fileno(), min(PIECE_BYTES, end - at), at)
+
+
+def _close(opening: asyncio.Future[tuple[io.FileIO, bytes]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
 
 
 def _unless_gone(error: OSError) -> None:

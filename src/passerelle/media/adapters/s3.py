@@ -92,12 +92,12 @@ class S3Store:
     @asynccontextmanager
     async def read(self, copy: Copy) -> AsyncIterator[AsyncIterator[bytes]]:
         """See `MediaStore.read`; only the waiting for bytes counts, not what is done with them."""
-        keys.check(copy.key)
+        _check(copy)
         yield self._pieces(copy, await self._first(copy))
 
     async def delete(self, copy: Copy) -> None:
         """See `MediaStore.delete`."""
-        keys.check(copy.key)
+        _check(copy)
         try:
             async with self._asking():
                 await self._bucket.delete_async(copy.key)
@@ -106,7 +106,7 @@ class S3Store:
 
     async def link(self, copy: Copy, *, ttl: timedelta) -> str:
         """See `MediaStore.link`; for seven days at most, and as secure as the service's own address. Asks nobody."""
-        keys.check(copy.key)
+        _check(copy)
         whole = timedelta(seconds=max(math.ceil(ttl.total_seconds()), 1))
         async with self._asking():
             import obstore  # noqa: PLC0415 -- an extra
@@ -258,6 +258,12 @@ def _already_exists() -> tuple[type[Exception], ...]:
     return (AlreadyExistsError,)
 
 
+def _check(copy: Copy) -> None:
+    """What somebody else put there has the name that the service told us."""
+    if "key" not in copy.ref:
+        keys.check(copy.key)
+
+
 def _copy(found: "ObjectMeta") -> Copy:
     md5 = MD5.fullmatch(found["e_tag"] or "")
     return Copy(
@@ -266,5 +272,6 @@ def _copy(found: "ObjectMeta") -> Copy:
         size_bytes=found["size"],
         content_type=kind_of_extension(found["path"].rpartition(".")[2]).content_type,
         md5=md5[1] if md5 else None,
+        ref={} if keys.is_key(found["path"]) else {"key": found["path"]},
         modified_at=found["last_modified"],
     )

@@ -4,17 +4,13 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 
-from passerelle.db import Row, Tx
-from passerelle.db.units import from_us, to_us
-from passerelle.media.model import Category, Copy, Media, StoreName
+from passerelle.db import Tx
+from passerelle.db.units import to_us
+from passerelle.media.adapters.sql_rows import MEDIA, copy_of, media_of
+from passerelle.media.model import Copy, Media, StoreName
 from passerelle.media.ports import Leaving, Lying, MediaFilter
 
 _MICROSECOND = timedelta(microseconds=1)
-_MEDIA = """
-SELECT media.*, copies.ref FROM media
-LEFT JOIN media_copies AS copies ON copies.media_id = media.id AND copies.store = media.store
-WHERE media.state = 'stored'
-"""
 _SETTLE = """
 UPDATE media SET state = 'stored', store = :store WHERE id = :id AND state <> 'gone'
 AND COALESCE(store, '') = :instead_of RETURNING id
@@ -29,7 +25,7 @@ UPDATE media_copies SET state = 'leaving', at_us = :db_now WHERE media_id = :id 
 """
 _SOURCE = """
 UPDATE media_copies SET state = :state, at_us = :db_now
-WHERE media_id = :id AND store = :source AND state IN ('kept', 'pinned')
+WHERE media_id = :id AND store = :source AND state IN ('kept', 'pinned', 'waiting')
 """
 # Two may have moved the same file to the same place at once: who comes second must not throw out what is in use.
 _COPY_LEAVES = """
@@ -55,14 +51,14 @@ _FORGET_REFUSALS = """
 DELETE FROM media_copies WHERE media_id = ANY(:ids) AND NOT EXISTS (SELECT 1 FROM media WHERE id = media_id)
 """
 _ELSEWHERE = f"""
-{_MEDIA} AND media.store <> :store AND media.id > :since AND COALESCE(copies.state, '') <> 'pinned'
+{MEDIA} AND media.store <> :store AND media.id > :since AND COALESCE(copies.state, '') NOT IN ('pinned', 'waiting')
 AND NOT EXISTS (SELECT 1 FROM media_copies AS refusals WHERE refusals.media_id = media.id
                 AND refusals.store = :store AND refusals.state IN ('refused', 'leaving'))
 ORDER BY media.id LIMIT :most
 """  # noqa: S608 -- texts of ours
 _LEAVE = """
 UPDATE media_copies SET state = 'leaving', at_us = :db_now
-WHERE media_id = ANY(:ids) AND state IN ('trying', 'kept', 'pinned')
+WHERE media_id = ANY(:ids) AND state IN ('trying', 'kept', 'pinned', 'waiting')
 """
 _LET_GO = """
 UPDATE media_copies SET state = 'leaving', at_us = :db_now WHERE store = :source AND state = 'kept'
@@ -73,6 +69,11 @@ SELECT COUNT(*) AS files, CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS size_b
  (SELECT COUNT(*) FROM media_copies AS copies JOIN media AS moved ON moved.id = copies.media_id
   WHERE copies.store = :source AND copies.state = 'kept' AND moved.state = 'stored' AND moved.store = :target) AS before
 FROM media WHERE state = 'stored' AND store = :source
+AND (:waiting OR NOT EXISTS (SELECT 1 FROM media_copies WHERE media_id = media.id AND state = 'waiting'))
+"""
+_LYING = f"""
+{MEDIA} AND media.store = :store AND media.id > :since AND (:waiting OR COALESCE(copies.state, '') <> 'waiting')
+ORDER BY media.id LIMIT :most
 """
 
 
@@ -122,15 +123,15 @@ class SqlMediaBook:
 
     async def find(self, tx: Tx, *, media_id: str, client_id: str | None = None) -> Media | None:
         """See `MediaBook.find`."""
-        rows = await tx.sql(f"{_MEDIA} AND media.id = :id", id=media_id)
-        found = [_media(row) for row in rows if client_id in {None, row["client_id"]}]
+        rows = await tx.sql(f"{MEDIA} AND media.id = :id", id=media_id)
+        found = [media_of(row) for row in rows if client_id in {None, row["client_id"]}]
         return found[0] if found else None
 
     async def page(self, tx: Tx, client_id: str, wanted: MediaFilter, *, after: str, limit: int) -> list[Media]:
         """See `MediaBook.page`."""
         asked = {name: value for name, value in wanted._asdict().items() if value is not None}
         rows = await tx.sql(
-            f"{_MEDIA} AND media.client_id = :client_id"
+            f"{MEDIA} AND media.client_id = :client_id"
             + "".join(f" AND media.{name} = :{name}" for name in asked)
             + (" AND media.id < :after" if after else "")
             + " ORDER BY media.id DESC LIMIT :most",
@@ -139,7 +140,7 @@ class SqlMediaBook:
             **{name: str(value) for name, value in asked.items()},
             **({"after": after} if after else {}),
         )
-        return [_media(row) for row in rows]
+        return [media_of(row) for row in rows]
 
     async def give_up(self, tx: Tx, *, media_ids: Sequence[str]) -> int:
         """See `MediaBook.give_up`."""
@@ -170,7 +171,7 @@ class SqlCopyBook:
         """See `CopyBook.leaving`."""
         names = [store.value for store in stores]
         rows = await tx.sql(_LEAVING, stores=names, older_us=older // _MICROSECOND, most=limit)
-        return [Leaving(row["id"], _copy(row, row["copy_store"])) for row in rows]
+        return [Leaving(row["id"], copy_of(row, row["copy_store"])) for row in rows]
 
     async def left(self, tx: Tx, gone: Sequence[Leaving]) -> None:
         """See `CopyBook.left`."""
@@ -200,21 +201,21 @@ class SqlMediaSweep:
 
     async def elsewhere(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
         """See `MediaSweep.elsewhere`."""
-        return [_media(row) for row in await tx.sql(_ELSEWHERE, store=store.value, since=since, most=limit)]
+        return [media_of(row) for row in await tx.sql(_ELSEWHERE, store=store.value, since=since, most=limit)]
 
 
 class SqlMigrationSweep:
     """See `MigrationSweep`."""
 
-    async def count(self, tx: Tx, *, source: StoreName, target: StoreName) -> Lying:
+    async def count(self, tx: Tx, *, source: StoreName, target: StoreName, waiting: bool) -> Lying:
         """See `MigrationSweep.count`."""
-        (row,) = await tx.sql(_COUNT, source=source.value, target=target.value)
+        (row,) = await tx.sql(_COUNT, source=source.value, target=target.value, waiting=waiting)
         return Lying(row["files"], row["size_bytes"], row["before"])
 
-    async def lying(self, tx: Tx, *, store: StoreName, since: str, limit: int) -> list[Media]:
+    async def lying(self, tx: Tx, *, store: StoreName, since: str, limit: int, waiting: bool) -> list[Media]:
         """See `MigrationSweep.lying`."""
-        where = f"{_MEDIA} AND media.store = :store AND media.id > :since ORDER BY media.id LIMIT :most"
-        return [_media(row) for row in await tx.sql(where, store=store.value, since=since, most=limit)]
+        rows = await tx.sql(_LYING, store=store.value, since=since, most=limit, waiting=waiting)
+        return [media_of(row) for row in rows]
 
     async def unknown(self, tx: Tx, media_ids: Sequence[str]) -> set[str]:
         """See `MigrationSweep.unknown`."""
@@ -225,30 +226,3 @@ class SqlMigrationSweep:
 async def _forget(tx: Tx, media_ids: list[str]) -> None:
     await tx.sql(_FORGET_EMPTY, ids=media_ids)
     await tx.sql(_FORGET_REFUSALS, ids=media_ids)
-
-
-def _media(row: Row) -> Media:
-    return Media(
-        id=row["id"],
-        client_id=row["client_id"],
-        user_id=row["user_id"],
-        category=Category(row["category"]),
-        key=row["media_key"],
-        name=row["name"],
-        content_type=row["content_type"],
-        size_bytes=row["size_bytes"],
-        sha256=row["sha256"],
-        created_at=from_us(row["created_us"]),
-        copy=_copy(row, row["store"]),
-    )
-
-
-def _copy(row: Row, store: str) -> Copy:
-    ref = json.loads(row["ref"] or "{}")
-    return Copy(
-        store=StoreName(store),
-        key=ref.get("key", row["media_key"]),  # a file that somebody else put there goes by another name
-        size_bytes=row["size_bytes"],
-        content_type=row["content_type"],
-        ref=ref,
-    )
