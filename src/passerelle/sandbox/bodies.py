@@ -53,6 +53,13 @@ class LinkingWish(Wish):
     phone_number: str = Field(max_length=40)
 
 
+class MediumWish(Wish):
+    """What a process wants to fetch, and for which of its devices."""
+
+    ref: str = Field(max_length=2_048)
+    device: str = Field(max_length=200)
+
+
 class Answer(BaseModel):
     """Every answer says that nothing of it is real."""
 

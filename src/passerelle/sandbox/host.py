@@ -17,14 +17,16 @@ from passerelle.clock import Clock
 from passerelle.listening import Listener, held, unix_socket
 from passerelle.sandbox import routes, wire
 from passerelle.sandbox.linker import SandboxLinker
+from passerelle.sandbox.media import SandboxMedia
 from passerelle.sandbox.remote import Remote
 from passerelle.sandbox.remote_events import RemoteEvents
 from passerelle.sandbox.remote_linker import RemoteLinker
+from passerelle.sandbox.remote_media import RemoteMedia
 from passerelle.sandbox.remote_sender import RemoteSender
 from passerelle.sandbox.sender import SandboxSender
 from passerelle.sandbox.telling import SandboxEvents
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.ports import EventSource, Linker, Sender
+from passerelle.whatsapp.ports import EventSource, IncomingMedia, Linker, Sender
 
 WORLD_FILE, LOCK_FILE, SOCKET = "sandbox.sqlite3", "sandbox.lock", "sandbox.sock"
 TAKE_OVER_EVERY_S = 0.5
@@ -40,6 +42,7 @@ class Sandbox:
     linker: Linker
     sender: Sender
     events: EventSource
+    incoming_media: IncomingMedia
     router: APIRouter
     reach: Callable[[], Awaitable[object]]
     """Returns when the simulated WhatsApp answers, raises `ProviderUnavailable` when it is away."""
@@ -59,6 +62,7 @@ async def open_sandbox(
                 linker=SandboxLinker(world),
                 sender=SandboxSender(world),
                 events=SandboxEvents(world),
+                incoming_media=SandboxMedia(world),
                 router=routes.routes(world),
                 reach=_here,
                 world=world,
@@ -81,6 +85,7 @@ async def open_sandbox(
                     linker=RemoteLinker(remote),
                     sender=RemoteSender(remote),
                     events=RemoteEvents(remote),
+                    incoming_media=RemoteMedia(remote),
                     router=routes.proxy_routes(remote),
                     reach=partial(remote.ask, "GET", "/sandbox/clock"),
                 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from passerelle.errors import PasserelleError
 from passerelle.sandbox.faults import PairingInProgress
+from passerelle.sandbox.media import MediumGone
 from passerelle.sandbox.sender import Answer, NeverAnswered
 from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 from passerelle.whatsapp.model import (
@@ -28,7 +29,11 @@ _EVENTS: dict[str, type[LinkingEvent]] = {
     "connection_lost": ConnectionLost,
 }
 _NAMES = {event: name for name, event in _EVENTS.items()}
-_LEAVES: dict[str, type[PasserelleError]] = {**FAULTS, PairingInProgress.code: PairingInProgress}
+_LEAVES: dict[str, type[PasserelleError]] = {
+    **FAULTS,
+    PairingInProgress.code: PairingInProgress,
+    MediumGone.code: MediumGone,
+}
 
 
 _SENDING: dict[str, type[PasserelleError]] = {

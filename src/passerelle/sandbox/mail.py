@@ -12,6 +12,7 @@ from passerelle.sandbox.events import EventQueue, Row, row_of
 from passerelle.sandbox.faults import HITS_AN_ARRIVAL, FaultScript
 from passerelle.sandbox.message_file import MessageFile
 from passerelle.sandbox.messages import Found, Message, Search, UnknownMessage, said, type_of
+from passerelle.sandbox.samples import INLINE
 from passerelle.sandbox.storage import WorldFile
 from passerelle.whatsapp.model import (
     Attachment,
@@ -134,6 +135,10 @@ class Mail:
             await self._arrived.wait()
             await asyncio.sleep(_COUNT_EVERY_S)
 
+    def medium(self, ref: str) -> str | None:
+        """What a message carries, by the `ref` that its recipient was told; nothing when it was forgotten."""
+        return self._file.medium(ref.removeprefix(INLINE)) if ref.startswith(INLINE) else ref
+
     def clear(self) -> None:
         """Forget everything."""
         self._file.clear()
@@ -195,7 +200,7 @@ class Mail:
                 "sender": message.sender,
             }
             text = message.text if message.text is not None else message.caption
-            attachment = None if message.media is None else Attachment(ref=message.media)
+            attachment = None if message.media is None else Attachment(ref=_ref(message.media, message.message_id))
             kind = IncomingType.TEXT if message.type is MessageType.TEMPLATE else IncomingType(message.type)
             return Incoming(
                 **ids, at=message.at, type=kind, text=text, attachment=attachment, view_once=message.view_once
@@ -213,6 +218,11 @@ class Mail:
             return Revoked(**ids, at=self._clock.now())
 
         return _told_to(message, sessions, event)
+
+
+def _ref(media: str, message_id: str) -> str:
+    """What is told of a medium: its name; of one that is whole in its message, that message."""
+    return INLINE + message_id if media.startswith(INLINE) else media
 
 
 def _told_to(message: Message, sessions: Iterable[str], event: Callable[[str], SessionEvent]) -> _Told:

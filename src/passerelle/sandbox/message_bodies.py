@@ -1,19 +1,30 @@
 """What the sandbox's routes about messages take and give, as JSON."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from passerelle.sandbox.bodies import Answer, Wish
 from passerelle.sandbox.messages import Found, Message
+from passerelle.sandbox.samples import INLINE, sample_of
 from passerelle.whatsapp.model import MessageType
 
 # WhatsApp's own limit of a text; of an address, browsers' usual one
 _TEXT_LIMIT, _URL_LIMIT = 65_536, 2_048
+_INLINE_LIMIT = 1_000_000  # what a body may hold
+_SHOWN = 64
 
 # what is called the same here and in `Message`
 _SHARED = ("message_id", "type", "text", "media", "caption", "template", "view_once", "revoked", "at")
+
+
+def _readable(media: str) -> str:
+    """A whole medium (``data:image/png;base64,…``), or a name or an address that stands for one."""
+    if not media.startswith(INLINE) and len(media) > _URL_LIMIT:
+        raise ValueError(f"longer than {_URL_LIMIT} characters")
+    sample_of(media)
+    return media
 
 
 class MessageWish(Wish):
@@ -21,7 +32,7 @@ class MessageWish(Wish):
 
     to: str
     text: str | None = Field(default=None, max_length=_TEXT_LIMIT)
-    media: str | None = Field(default=None, max_length=_URL_LIMIT)
+    media: Annotated[str, AfterValidator(_readable)] | None = Field(default=None, max_length=_INLINE_LIMIT)
     view_once: bool = False
 
     @model_validator(mode="after")
@@ -51,7 +62,13 @@ class MessageBody(BaseModel):
     def of(cls, message: Message) -> Self:
         """`message` as JSON."""
         ends = {"id": str(message.id), "from_": message.sender, "to": message.recipient}
-        return cls.model_validate(ends | {name: getattr(message, name) for name in _SHARED})
+        parts = {name: getattr(message, name) for name in _SHARED}
+        return cls.model_validate(ends | parts | {"media": message.media and _short(message.media)})
+
+
+def _short(media: str) -> str:
+    """Of a whole medium its beginning: a list of a thousand would be a gigabyte."""
+    return media if len(media) <= _URL_LIMIT else f"{media[:_SHOWN]}…"
 
 
 class MessageAnswer(MessageBody, Answer):

@@ -154,6 +154,11 @@ class MessageFile:
         )
         return (_message(rows[0][:-1]), rows[0][-1] != _WAITS) if rows else None
 
+    def medium(self, message_id: str) -> str | None:
+        """The medium of what was typed on some phone, by WhatsApp's id of it."""
+        rows = self._file.run("SELECT media FROM messages WHERE message_id = ? AND session_id IS NULL", message_id)
+        return rows[0][0] if rows else None
+
     def revoke(self, id_: int) -> None:
         """Its sender has deleted it for everybody."""
         self._file.run("UPDATE messages SET revoked = 1 WHERE id = ?", id_)

@@ -1,11 +1,11 @@
 """A message as WhatsApp keeps it, and how one looks for messages."""
 
-import mimetypes
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from passerelle.errors import NotFound, Text
+from passerelle.sandbox.samples import major_type
 from passerelle.whatsapp.model import STATUS_RECIPIENT, MessageType, Outgoing
 
 _MAJOR_TYPES = frozenset({MessageType.IMAGE, MessageType.VIDEO, MessageType.AUDIO})
@@ -88,6 +88,5 @@ def type_of(media: str | None, *, view_once: bool) -> MessageType:
     """What sort of message carries `media`, as far as its name tells."""
     if media is None:
         return MessageType.IMAGE if view_once else MessageType.TEXT
-    name = media.partition("?")[0].rpartition("/")[2]  # no parsing: any text may stand for a medium here
-    major = (mimetypes.guess_type(name)[0] or "").partition("/")[0]
+    major = major_type(media)
     return MessageType(major) if major in _MAJOR_TYPES else MessageType.DOCUMENT

@@ -1,6 +1,7 @@
 """The world's side of the wire: other processes link phones, send, listen and follow the clock through it."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from uuid import uuid4
@@ -10,10 +11,11 @@ from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from passerelle.errors import PasserelleError
-from passerelle.sandbox.bodies import LinkingWish
+from passerelle.sandbox.bodies import LinkingWish, MediumWish
 from passerelle.sandbox.events import EventQueue, Loan
 from passerelle.sandbox.lines import answer_members, event_line, line, read_outgoing
 from passerelle.sandbox.linker import SandboxLinker, SandboxLinking
+from passerelle.sandbox.media import SandboxMedia
 from passerelle.sandbox.sender import Answer, SandboxSender
 from passerelle.sandbox.world import World
 from passerelle.whatsapp.faults import ProviderUnavailable
@@ -99,6 +101,7 @@ def routes(world: World) -> APIRouter:
         return LineStream(_offsets(world))
 
     _add_sending(router, world)
+    _add_media(router, world)
     _add_events(router, world.mail.events)
     return router
 
@@ -121,6 +124,15 @@ def _add_sending(router: APIRouter, world: World) -> None:
             return await sender.prepare(outgoing) or ""
         except PasserelleError as refused:
             return refused
+
+
+def _add_media(router: APIRouter, world: World) -> None:
+    media = SandboxMedia(world)
+
+    @router.post("/media")
+    async def find(wish: MediumWish) -> dict[str, str | None]:
+        sample = media.find(wish.ref, device=wish.device)
+        return {"data": b64encode(sample.data).decode(), "content_type": sample.content_type, "name": sample.name}
 
 
 def _add_events(router: APIRouter, queue: EventQueue) -> None:
