@@ -98,6 +98,7 @@ class Medium:
 class ReceiptKind(StrEnum):
     """What became of a message that WhatsApp took."""
 
+    SENT = "sent"  # WhatsApp took it: tells something only where the answer got lost, and with a `reference`
     FAILED = "failed"  # WhatsApp gave it up
     DELIVERED = "delivered"  # it is on the phone
     READ = "read"  # somebody has seen it

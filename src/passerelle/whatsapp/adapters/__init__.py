@@ -1,0 +1,1 @@
+"""Ways to the real WhatsApp: linked devices (multidevice) and the official Cloud API."""
