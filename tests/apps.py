@@ -51,7 +51,7 @@ async def http(app: App) -> AsyncIterator[httpx.AsyncClient]:
 
 async def linked(app: App, user_id: str = "anna", number: str = NUMBER) -> Session:
     """A phone that is linked already, without the pairing; where another process has the world, by our word alone."""
-    world, now = app.sandbox.world, app.clock.now()
+    world, now = None if app.sandbox is None else app.sandbox.world, app.clock.now()
     session_id, device = app.clock.new_id("sess"), f"{number.removeprefix('+')}:1@s.whatsapp.net"
     if world is not None:
         code = world.new_code(world.connect(number=number, session_id=session_id)).code
@@ -66,7 +66,7 @@ async def linked(app: App, user_id: str = "anna", number: str = NUMBER) -> Sessi
         state=SessionState.CONNECTED,
         connected_at=now,
     )
-    replaced = await app.database.run(partial(app.sessions.linked, session=session))
+    replaced = await app.database.run(partial(app.sessions.linked, session=session, holder=app.worker_id))
     await app.sessions.settled(replaced=replaced)
     return session
 

@@ -16,8 +16,9 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from passerelle.clients.rate import Rate, read_rate
 from passerelle.errors import Misconfigured
 
 _SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*")
@@ -54,16 +55,33 @@ def _read_size(value: object) -> object:
     return value if match is None else int(float(match[1]) * _BYTES[match[2] and match[2].upper()])
 
 
+def _read_rate(value: object) -> object:
+    """``600/m,burst=100`` as a rate, ``off`` as none."""
+    return read_rate(value) if isinstance(value, str) else value
+
+
+def _read_limits(value: object) -> object:
+    """``image=20MB,video=500MB`` as bytes by sort."""
+    if not isinstance(value, str):
+        return value
+    pairs = [one.partition("=") for one in value.split(",") if one.strip()]
+    return {sort.strip().lower(): size.strip() for sort, _, size in pairs}
+
+
 SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "KV_REST_API_URL", "KV_REST_API_TOKEN"),
     *("PASSERELLE_ADMIN_KEY", "PASSERELLE_SECRET_KEY"),
     *("CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET", "SUPABASE_SERVICE_KEY"),
-    *("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"),
+    *("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "PASSERELLE_PROXY"),
+    *("WHATSAPP_CLOUD_TOKEN", "WHATSAPP_CLOUD_APP_SECRET", "WHATSAPP_CLOUD_VERIFY_TOKEN"),
 )
 # Blank, these are a finding: somebody meant to fill them in.
 KEPT_BLANK = frozenset({"REDIS_URL", "KV_REST_API_URL", "UPSTASH_REDIS_REST_URL"})
 Span = Annotated[timedelta, BeforeValidator(_read_span)]
 Size = Annotated[int, BeforeValidator(_read_size), Interval(ge=1)]
+RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_read_rate)]
+MediaSort = Literal["image", "video", "audio", "document"]
+MediaLimits = Annotated[dict[MediaSort, Size], NoDecode, BeforeValidator(_read_limits)]
 
 
 def _named(name: str, *others: str, default: Any) -> Any:
@@ -88,21 +106,38 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = _named("REDIS_PASSWORD", default=None)
     kv_rest_api_url: SecretStr | None = _named("KV_REST_API_URL", "UPSTASH_REDIS_REST_URL", default=None)
     kv_rest_api_token: SecretStr | None = _named("KV_REST_API_TOKEN", "UPSTASH_REDIS_REST_TOKEN", default=None)
-    provider: Literal["sandbox"] | None = _named("PASSERELLE_PROVIDER", default=None)
+    provider: Literal["sandbox", "multidevice", "cloud_api"] | None = _named("PASSERELLE_PROVIDER", default=None)
+    whatsapp_cloud_token: SecretStr | None = _named("WHATSAPP_CLOUD_TOKEN", default=None)
+    whatsapp_cloud_phone_number_id: str | None = _named("WHATSAPP_CLOUD_PHONE_NUMBER_ID", default=None)
+    whatsapp_cloud_app_secret: SecretStr | None = _named("WHATSAPP_CLOUD_APP_SECRET", default=None)
+    whatsapp_cloud_verify_token: SecretStr | None = _named("WHATSAPP_CLOUD_VERIFY_TOKEN", default=None)
+    whatsapp_cloud_base_url: str | None = _named("WHATSAPP_CLOUD_BASE_URL", default=None)
+    whatsapp_cloud_account_id: str | None = _named("WHATSAPP_CLOUD_ACCOUNT_ID", default=None)
+    whatsapp_cloud_coexistence: bool = _named("WHATSAPP_CLOUD_COEXISTENCE", default=False)
+    proxy: SecretStr | None = _named("PASSERELLE_PROXY", default=None)
     sandbox_url: str | None = _named("PASSERELLE_SANDBOX_URL", default=None)
     sandbox_latency: Span = _named("PASSERELLE_SANDBOX_LATENCY", default=timedelta(milliseconds=300))
     url: str | None = _named("PASSERELLE_URL", default=None)
     admin_key: SecretStr | None = _named("PASSERELLE_ADMIN_KEY", default=None)
+    rate_limit: RateLimit = _named("PASSERELLE_RATE_LIMIT", default=Rate(600, 60, 600))
+    message_quota: Annotated[int, Interval(ge=1)] | None = _named("PASSERELLE_MESSAGE_QUOTA", default=None)
     secret_key: SecretStr | None = _named("PASSERELLE_SECRET_KEY", default=None)
     max_attempts: Annotated[int, Interval(ge=1, le=20)] = _named("PASSERELLE_MAX_ATTEMPTS", default=2)
     retry_delay: Span = _named("PASSERELLE_RETRY_DELAY", default=timedelta(seconds=30))
     lease: Span = _named("PASSERELLE_LEASE", default=timedelta(seconds=90))
+    allow_private_urls: bool | None = _named("PASSERELLE_ALLOW_PRIVATE_URLS", default=None)
+    pacing: bool | None = _named("PASSERELLE_PACING", default=None)
+    pace: Annotated[float, Interval(gt=0, le=6000)] = _named("PASSERELLE_PACE", default=20.0)
+    first_contacts: Annotated[int, Interval(ge=1)] = _named("PASSERELLE_FIRST_CONTACTS", default=40)
+    warm_up: Span = _named("PASSERELLE_WARM_UP", default=timedelta(days=7))
     late_limit: Span = _named("PASSERELLE_LATE_LIMIT", default=timedelta(hours=1))
     resend_unknown: bool = _named("PASSERELLE_RESEND_UNKNOWN", default=False)
     notify_user: str | None = _named("PASSERELLE_NOTIFY_USER", default=None)
     public_url: str | None = _named("PASSERELLE_PUBLIC_URL", default=None)
     link_ttl: Span = _named("PASSERELLE_LINK_TTL", default=timedelta(days=7))
     media_limit: Size = _named("PASSERELLE_MEDIA_LIMIT", default=2_000_000_000)
+    media_limits: MediaLimits = _named("PASSERELLE_MEDIA_LIMITS", default={})
+    media_quota: Size | None = _named("PASSERELLE_MEDIA_QUOTA", default=None)
     cloudinary_cloud_name: str | None = _named("CLOUDINARY_CLOUD_NAME", default=None)
     cloudinary_api_key: SecretStr | None = _named("CLOUDINARY_API_KEY", default=None)
     cloudinary_api_secret: SecretStr | None = _named("CLOUDINARY_API_SECRET", default=None)

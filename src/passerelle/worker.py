@@ -21,15 +21,17 @@ class Worker:
         self._book = app.workers
         self._database = app.database
         self._jobs = app.jobs
+        self._holding = app.holding_jobs
         self._queue = app.queue
 
     async def run(self) -> None:
         """Work until cancelled; then give everything back."""
         log.info("✅ Worker started", worker=self._worker_id)
         try:
+            await self._beat()  # before anything: who never beat counts as dead
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat_for_ever())
-                for jobs in self._jobs:
+                for jobs in (self._holding, *self._jobs):
                     group.create_task(jobs.run())
                 if self._queue is not None:
                     group.create_task(self._queue.run())
@@ -39,16 +41,20 @@ class Worker:
     async def _stop(self) -> None:
         try:
             await asyncio.gather(*(jobs.stop() for jobs in self._jobs))
+            await self._holding.stop()
             await self._database.run(partial(self._book.leave, worker_id=self._worker_id))
         except Unavailable as away:  # then our claims lapse with our heartbeat
             log.warning("⚠️ Worker stopped without giving its work back", code=away.code)
 
     async def _beat_for_ever(self) -> None:
         while True:
-            try:
-                await self._database.run(partial(self._book.beat, worker_id=self._worker_id))
-            except Unavailable as away:
-                log.warning("⚠️ Heartbeat not written", code=away.code)
-            except Exception:
-                log.exception("❌ Heartbeat not written")
             await asyncio.sleep(HEARTBEAT_EVERY_S)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        try:
+            await self._database.run(partial(self._book.beat, worker_id=self._worker_id))
+        except Unavailable as away:
+            log.warning("⚠️ Heartbeat not written", code=away.code)
+        except Exception:
+            log.exception("❌ Heartbeat not written")

@@ -31,10 +31,15 @@ from passerelle.messages.adapters.receipts import SqlReceiptBook
 from passerelle.messages.intake import Defaults, Intake
 from passerelle.messages.service import Messages
 from passerelle.messages.settlements import Settlements
+from passerelle.outgoing import Outgoing
 from passerelle.records.adapters.sql import SqlFactBook, SqlRecordStore
 from passerelle.records.service import Records
+from passerelle.sessions.adapters.holders import SqlSeenBook
 from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlSpeakerBook
 from passerelle.sessions.service import Sessions
+from passerelle.webhooks.adapters.books import SqlDeliveryBook, SqlEndpointBook
+from passerelle.webhooks.keys import EndpointKeys
+from passerelle.webhooks.service import Webhooks
 
 ME, OTHER = Caller(admin=True), Caller(client_id="client_other")
 PHONE = "+33639980001"
@@ -116,7 +121,17 @@ async def open_shop(database: Database, *, lang: str = "en") -> Shop:
     notifications = LeadNotifications(finder=book, table=book, clock=clock, lang=lang)
     records = Records(store=SqlRecordStore(database), facts=SqlFactBook(), shadow=None, database=database, clock=clock)
     nobody: Any = None
+    webhooks = Webhooks(
+        endpoints=SqlEndpointBook(),
+        deliveries=SqlDeliveryBook(),
+        post=Outgoing(allow_private=True),
+        keys=EndpointKeys("secret"),
+        database=database,
+        clock=clock,
+    )
     sessions = Sessions(
+        seen=SqlSeenBook(),
+        webhooks=webhooks,
         records=records,
         phones=SqlPhoneBook(),
         speakers=SqlSpeakerBook(),
@@ -142,7 +157,7 @@ async def open_shop(database: Database, *, lang: str = "en") -> Shop:
         intake=intake,
         outbox=outbox,
         receipts=SqlReceiptBook(),
-        settlements=Settlements(notifications),
+        settlements=Settlements(notifications, webhooks=webhooks, clock=clock),
         database=database,
         clock=clock,
     )
@@ -153,6 +168,7 @@ async def open_shop(database: Database, *, lang: str = "en") -> Shop:
         contractors=contractors,
         capacity=SqlCapacity(),
         messages=messages,
+        webhooks=webhooks,
         clock=clock,
         notify_user=None,
         lang=lang,

@@ -151,12 +151,20 @@ async def reclaim(database: Database, *, lapsed_us: int | None = None, but: str 
     return await database.run(partial(SWEEP.reclaim, now=LATER, lapsed_us=lapsed_us, but=but))
 
 
-async def link(database: Database, session_id: str, *, user_id: str = "anna", client_id: str = "default") -> None:
+async def link(
+    database: Database,
+    session_id: str,
+    *,
+    user_id: str = "anna",
+    client_id: str = "default",
+    holder: str | None = None,
+    phone: str = "",
+) -> None:
     """A phone of its own is linked with this session."""
 
     async def put(tx: Tx) -> None:
-        number = Number(client_id, f"+33639{sum(session_id.encode()):06}")
-        await PHONES.put(tx, number, LinkedPhone(session_id, f"{session_id}:1@wa"), user_id=user_id)
+        number = Number(client_id, phone or f"+33639{sum(session_id.encode()):06}")
+        await PHONES.put(tx, number, LinkedPhone(session_id, f"{session_id}:1@wa"), user_id=user_id, holder=holder)
 
     await database.run(put)
 

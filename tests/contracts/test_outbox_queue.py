@@ -447,14 +447,16 @@ async def test_a_throttled_recipient_makes_the_whole_lane_wait(database: Databas
 # --- the agenda
 
 
-async def test_the_agenda_tells_of_every_linked_phone_when_its_next_message_is_due(database: Database) -> None:
+async def test_the_agenda_tells_of_every_held_phone_when_its_next_message_is_due(database: Database) -> None:
     for session_id in ("sess_a", "sess_b", "sess_c"):
-        await link(database, session_id)
+        await link(database, session_id, holder="w1")
+    await link(database, "sess_of_another", holder="w2")
+    await link(database, "sess_of_nobody")
     await insert(database, to_somebody(1, due_at=NOW + SECOND), to_somebody(2, due_at=NOW), message(3))
     await insert(database, message(4, session_id="sess_b", due_at=NOW + RETRY), message(5, session_id="sess_gone"))
     await claim(database, at=LATER, limit=1)
     await database.run(partial(SPEAKERS.pause, session_id="sess_c", until=NOW + RETRY))
-    agenda = await database.run(partial(QUEUE.agenda, offset=offset(NOW)))
+    agenda = await database.run(partial(QUEUE.agenda, worker_id="w1", offset=offset(NOW)))
     assert {(one.session_id, one.device, one.due_at, one.paused_until) for one in agenda} == {
         ("sess_a", "sess_a:1@wa", NOW, None),
         ("sess_b", "sess_b:1@wa", NOW + RETRY, None),
@@ -472,7 +474,7 @@ async def test_unknown_messages_wait_anew_when_that_was_asked_for_and_their_time
     await settle(database, *map(unknown, taken[:3]), unknown(taken[3], due_at=LATER + timedelta(hours=1)))
 
     async def look(seconds: int) -> list[Status]:
-        await database.run(partial(QUEUE.agenda, offset=offset(LATER + timedelta(seconds=seconds))))
+        await database.run(partial(QUEUE.agenda, worker_id="w1", offset=offset(LATER + timedelta(seconds=seconds))))
         return await statuses(database, *(one.id for one in taken))
 
     assert await look(74) == [Status.UNKNOWN] * 4

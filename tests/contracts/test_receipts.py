@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -337,3 +338,29 @@ async def test_receipts_of_statuses_and_of_people_are_kept_apart(database: Datab
     await one_unknown(database)
     assert await tell(database, receipt("wa_lost", to="status@broadcast")) == []
     assert (await found(database, "msg_0001")).to == BO
+
+
+@pytest.mark.mission("Z2")
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_receipt_that_names_our_message_settles_one_whose_answer_got_lost(
+    database: Database, *, early: bool
+) -> None:
+    await insert(database, message(1), message(2))
+    (one,) = await sending(database)
+    named = Receipt(
+        session_id=one.session_id, provider_id="wamid.1", to=one.to, kind=ReceiptKind.SENT, at=LATER, reference=one.id
+    )
+    if early:
+        await database.run(partial(RECEIPTS.add, receipts=[named], now=LATER))
+        assert await statuses(database, one.id) == [Status.SENDING]
+    await settle(database, unknown(one))
+    if early:
+        await database.run(partial(RECEIPTS.join_leftovers, now=LATER))
+    else:
+        await database.run(partial(RECEIPTS.add, receipts=[named], now=LATER))
+    assert await statuses(database, one.id) == [Status.SENT]
+    delivered = replace(named, kind=ReceiptKind.DELIVERED, reference=None)
+    await database.run(partial(RECEIPTS.add, receipts=[delivered], now=LATER))
+    assert await statuses(database, one.id) == [Status.DELIVERED]
+    await database.run(partial(RECEIPTS.add, receipts=[named], now=LATER))
+    assert await statuses(database, one.id) == [Status.DELIVERED]

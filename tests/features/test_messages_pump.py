@@ -107,6 +107,7 @@ def arrivals(data_dir: Path) -> int:
 
 
 def world_of(app: App) -> World:
+    assert app.sandbox is not None
     assert app.sandbox.world is not None
     return app.sandbox.world
 
@@ -217,7 +218,13 @@ async def test_a_worker_that_is_stopped_at_any_moment_leaves_nothing_in_doubt(tm
         queue = Interrupting(verb)
         jobs = app.message_jobs
         tools = replace(jobs._tools, queue=queue)
-        pump = Pump(tools, sweep=jobs._sweep, settlements=jobs._settlements, sessions=app.sessions)
+        pump = Pump(
+            tools,
+            sweep=jobs._sweep,
+            settlements=jobs._settlements,
+            sessions=app.sessions,
+            holds=lambda _: True,
+        )
         task = asyncio.create_task(pump.run())
         queue.interrupt = task.cancel
         await asyncio.gather(task, return_exceptions=True)

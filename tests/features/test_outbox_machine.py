@@ -54,7 +54,7 @@ from servers import PostgresServer
 SESSIONS, RECIPIENTS, WORKERS = ("sess_a", "sess_b"), ("+33639980100", "+33639980101"), ("w1", "w2")
 GAVE_UP = "gave_up"
 BY_RANK = {0: Status.SENT, 1: Status.FAILED, 2: Status.DELIVERED, 3: Status.READ}
-PLACES = {status: rank for rank, status in BY_RANK.items()} | {Status.UNKNOWN: 0}
+PLACES = {status: rank for rank, status in BY_RANK.items()} | {Status.UNKNOWN: -1}
 FAULTS: dict[str, Callable[[], Exception]] = {
     "refused": lambda: SendRefused("busy", Remedy.RETRY),
     "permanent": lambda: SendRefused("nobody", Remedy.PERMANENT),
@@ -238,7 +238,7 @@ class Model:
         moved = set[str]()
         for one in self.known.values():
             key = (one.row.session_id, str(one.row.provider_id))
-            rank = self.receipts[key][1] if key in keys else 0
+            rank = self.receipts[key][1] if key in keys else -1
             if rank > PLACES.get(one.row.status, 9):
                 one.turn(status=BY_RANK[rank], last_error=GAVE_UP if rank == 1 else None)
                 moved.add(one.row.id)
@@ -521,7 +521,10 @@ class OutboxMachine(RuleBasedStateMachine):
     @act(4)
     def look(self) -> None:
         self.model.resend(self.seen_now)
-        seen = {one.session_id: one.due_at for one in self.run(partial(QUEUE.agenda, offset=self.offset))}
+        self.run(lambda tx: tx.sql("UPDATE linked_phones SET holder = 'looks'"))
+        agenda = self.run(partial(QUEUE.agenda, worker_id="looks", offset=self.offset))
+        self.run(lambda tx: tx.sql("UPDATE linked_phones SET holder = NULL"))
+        seen = {one.session_id: one.due_at for one in agenda}
         waiting = [one.row for one in self.model.known.values() if one.row.status is Status.PENDING]
         for session in SESSIONS:
             assert seen[session] == min((one.due_at for one in waiting if one.session_id == session), default=None)

@@ -43,6 +43,7 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 
 @pytest.fixture
 def world(app: App) -> World:
+    assert app.sandbox is not None
     assert app.sandbox.world is not None
     return app.sandbox.world
 

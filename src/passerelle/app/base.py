@@ -6,26 +6,29 @@ from passerelle.clock import Clock
 from passerelle.db import Database
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, RedisSetting, examine
-from passerelle.sandbox.host import Sandbox
 from passerelle.settings import Settings
+from passerelle.whatsapp.ports import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
-    """Settings, and what was opened by them."""
+class Ground:
+    """Settings, and what was opened by them before WhatsApp."""
 
     settings: Settings
     database: Database
     link: RedisLink
     redis: RedisSetting
     redactor: Redactor
-    sandbox: Sandbox
+    clock: Clock
+    """Business time."""
     worker_id: str
 
-    @property
-    def clock(self) -> Clock:
-        """Business time."""
-        return self.sandbox.clock
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base(Ground):
+    """The ground, and the way to WhatsApp."""
+
+    provider: Provider
 
 
 def redis_setting(settings: Settings) -> RedisSetting:

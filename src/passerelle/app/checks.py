@@ -67,6 +67,7 @@ def _checks_of(
 ) -> list[Check]:
     settings, database, clock = base.settings, base.database, base.clock
     known = [finding for finding in findings if finding.id == SANDBOX_IN_PRODUCTION.id]
+    pretended = [SANDBOX] if base.provider.name == "sandbox" else []
     return [
         *_standing(settings, [finding for finding in findings if finding not in known]),
         *(_redis_checks(base.redis, base.redactor) if base.redis.configured else _redis_absent(base.redis)),
@@ -74,7 +75,7 @@ def _checks_of(
         in_redis,
         DatabaseCheck(database),
         SessionsCheck(sessions, provider=settings.provider_name.upper()),
-        ProviderCheck(base.sandbox.reach, found=known or [SANDBOX]),
+        ProviderCheck(base.provider.reach, found=known or pretended),
         StoresCheck(chain),
         WorkersCheck(SqlWorkerBook(), database=database),
         OutboxCheck(SqlOutboxGauge(), database=database, clock=clock, lease=settings.lease),

@@ -14,15 +14,19 @@ from passerelle.leads.notify import LeadNotifications
 from passerelle.leads.service import Leads
 from passerelle.messages.service import Messages
 from passerelle.messages.settlements import Settlements
+from passerelle.webhooks.service import Webhooks
 
 
-def compose_settlements(base: Base, table: LeadsTable) -> Settlements:
-    """Leads hear what becomes of their messages."""
+def compose_settlements(base: Base, table: LeadsTable, webhooks: Webhooks) -> Settlements:
+    """Leads hear what becomes of their messages, and clients' systems of all."""
     leads = SqlLeads(table)
-    return Settlements(LeadNotifications(finder=leads, table=leads, clock=base.clock, lang=base.settings.lang))
+    notifications = LeadNotifications(finder=leads, table=leads, clock=base.clock, lang=base.settings.lang)
+    return Settlements(notifications, webhooks=webhooks, clock=base.clock)
 
 
-def compose_leads(base: Base, messages: Messages, table: LeadsTable) -> tuple[Leads, Contractors, LeadJobs]:
+def compose_leads(
+    base: Base, messages: Messages, webhooks: Webhooks, table: LeadsTable
+) -> tuple[Leads, Contractors, LeadJobs]:
     """The verbs of leads and of contractors, and the worker's side."""
     settings, database, clock = base.settings, base.database, base.clock
     book, contractor_book = SqlLeads(table), SqlContractorBook()
@@ -33,6 +37,7 @@ def compose_leads(base: Base, messages: Messages, table: LeadsTable) -> tuple[Le
         contractors=contractor_book,
         capacity=SqlCapacity(),
         messages=messages,
+        webhooks=webhooks,
         clock=clock,
         notify_user=settings.notify_user,
         lang=settings.lang,

@@ -1,10 +1,11 @@
 """Media: which stores there are, in which order, and who sweeps."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
-from passerelle.app.base import Base, own_url
+from passerelle.app.base import Ground, own_url
 from passerelle.app.secret import secret_key
 from passerelle.coordination.adapters.memory_cache import MemoryCache
 from passerelle.coordination.adapters.redis_cache import RedisCache
@@ -16,6 +17,8 @@ from passerelle.media.adapters.cloudinary import CloudinaryStore
 from passerelle.media.adapters.local import LocalStore
 from passerelle.media.adapters.s3 import S3Store
 from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep, SqlMigrationSweep
+from passerelle.media.adapters.sql_usage import SqlUsage
+from passerelle.media.adapters.sql_waiting import SqlWaiting
 from passerelle.media.adapters.supabase import SupabaseStore
 from passerelle.media.chain import StoreChain
 from passerelle.media.images import Images
@@ -24,15 +27,19 @@ from passerelle.media.links import MediaLinks
 from passerelle.media.migration import Tools
 from passerelle.media.migrations import Migrations
 from passerelle.media.moving import Mover
+from passerelle.media.policy import Policy
 from passerelle.media.ports import MediaStore
 from passerelle.media.service import MediaLibrary
 from passerelle.media.spool import Spool
+from passerelle.media.telling import Telling
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
+from passerelle.webhooks.service import Webhooks
 
 CLOUDINARY = ("cloudinary_cloud_name", "cloudinary_api_key", "cloudinary_api_secret")
 SUPABASE = ("supabase_url", "supabase_service_key", "supabase_bucket")
 S3 = ("s3_bucket", "s3_access_key_id", "s3_secret_access_key")
+DISK_THREADS = 8  # of their own: a disk that hangs must not take those that everybody shares (6 on 2 CPUs)
 CLOUDINARY_API = "https://api.cloudinary.com"
 log = structlog.get_logger()
 
@@ -50,29 +57,43 @@ class MediaParts:
     images: Images
 
 
-def compose_media(base: Base) -> MediaParts:
+def compose_media(base: Ground, webhooks: Webhooks) -> MediaParts:
     """Cloudinary, Supabase, S3, the local disk: in this order, without those that are not configured (MISSION B1)."""
     settings, database, clock = base.settings, base.database, base.clock
     remote, images = _remote(settings, base.redactor), Images()
-    stores: list[MediaStore] = [*remote, *_s3(settings, base.redactor), LocalStore(settings.data_dir / "media")]
+    threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="media")
+    local = LocalStore(settings.data_dir / "media", threads=threads)
+    stores: list[MediaStore] = [*remote, *_s3(settings, base.redactor), local]
     if not any(isinstance(store, CloudinaryStore) for store in remote):
         log.info("Cloudinary not configured")
     chain, book, copies, sweep = StoreChain(stores), SqlMediaBook(), SqlCopyBook(), SqlMediaSweep()
-    spool = Spool(settings.data_dir / "spool", settings.media_limit, images=images)
+    spool = Spool(
+        settings.data_dir / "spool",
+        settings.media_limit,
+        images=images,
+        threads=threads,
+        with_md5=len(stores) > 1,
+    )
+    telling = Telling(webhooks, clock)
     library = MediaLibrary(
         spool=spool,
         images=images,
         chain=chain,
         book=book,
         copies=copies,
+        waiting=SqlWaiting(),
         links=MediaLinks(
             secret=secret_key(settings), public_url=settings.public_url or own_url(settings), ttl=settings.link_ttl
         ),
         cache=_cache(base),
+        policy=Policy(
+            SqlUsage(), limits=dict[str, int](settings.media_limits.items()), quota_bytes=settings.media_quota
+        ),
         database=database,
         clock=clock,
+        telling=telling,
     )
-    mover = Mover(spool=spool, chain=chain, book=book, copies=copies, sweep=sweep, database=database)
+    mover = Mover(spool=spool, chain=chain, book=book, copies=copies, sweep=sweep, database=database, telling=telling)
     jobs = MediaJobs(chain=chain, book=book, copies=copies, sweep=sweep, mover=mover, database=database, clock=clock)
     migrations = Migrations(
         Tools(chain=chain, mover=mover, copies=copies, sweep=SqlMigrationSweep(), database=database, clock=clock)
@@ -129,7 +150,7 @@ def _s3(settings: Settings, redactor: Redactor) -> list[S3Store]:
     ]
 
 
-def _cache(base: Base) -> Cache:
+def _cache(base: Ground) -> Cache:
     """What can be had again: on Redis where one is configured, else here."""
     memory = MemoryCache()
     return StandInCache(shared=RedisCache(base.link), stand_in=memory) if base.redis.configured else memory

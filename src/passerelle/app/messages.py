@@ -1,23 +1,40 @@
 """The outbox."""
 
+from dataclasses import dataclass
+
 from passerelle.app.base import Base
+from passerelle.app.records import compose_message_quota
+from passerelle.app.sessions import SessionParts
 from passerelle.idempotency.adapters.sql import SqlKeyBook
+from passerelle.messages.adapters.contacts import SqlContactBook
 from passerelle.messages.adapters.outbox import SqlOutbox
 from passerelle.messages.adapters.queue import SqlOutboxQueue
 from passerelle.messages.adapters.receipts import SqlReceiptBook
 from passerelle.messages.adapters.sweep import SqlOutboxSweep
 from passerelle.messages.intake import Defaults, Intake
 from passerelle.messages.jobs import MessageJobs
+from passerelle.messages.links import MessageMedia
+from passerelle.messages.pacing import Limits
 from passerelle.messages.run import Pump
 from passerelle.messages.sends import Tools
 from passerelle.messages.service import Messages
 from passerelle.messages.settlements import Settlements
-from passerelle.sessions.service import Sessions
+from passerelle.messages.strangers import Contacts, Strangers
 
 
-def compose_messages(base: Base, sessions: Sessions, settlements: Settlements) -> tuple[Messages, MessageJobs]:
-    """The verbs, and the worker's side; they hear of every phone that is linked or unlinked."""
-    settings, database, clock = base.settings, base.database, base.clock
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageParts:
+    """What the outbox is made of; `strangers` where phones are paced."""
+
+    messages: Messages
+    jobs: MessageJobs
+    contacts: Contacts
+    strangers: Strangers | None
+
+
+def compose_messages(base: Base, linked: SessionParts, settlements: Settlements, media: MessageMedia) -> MessageParts:
+    """The verbs, and the worker's side; they hear of every phone that is linked, unlinked or held."""
+    sessions, settings, database, clock = linked.sessions, base.settings, base.database, base.clock
     outbox, receipts, keys, sweep = SqlOutbox(), SqlReceiptBook(), SqlKeyBook(), SqlOutboxSweep(lease=settings.lease)
     defaults = Defaults(
         max_attempts=settings.max_attempts,
@@ -25,7 +42,17 @@ def compose_messages(base: Base, sessions: Sessions, settlements: Settlements) -
         late_limit=settings.late_limit,
         resend_unknown=settings.resend_unknown,
     )
-    intake = Intake(outbox=outbox, keys=keys, sessions=sessions, database=database, clock=clock, defaults=defaults)
+    intake = Intake(
+        outbox=outbox,
+        keys=keys,
+        sessions=sessions,
+        database=database,
+        clock=clock,
+        defaults=defaults,
+        media=media,
+        quota=compose_message_quota(base),
+        offered=base.provider.abilities.types,
+    )
     messages = Messages(
         intake=intake, outbox=outbox, receipts=receipts, settlements=settlements, database=database, clock=clock
     )
@@ -33,11 +60,33 @@ def compose_messages(base: Base, sessions: Sessions, settlements: Settlements) -
     tools = Tools(
         worker_id=base.worker_id,
         queue=SqlOutboxQueue(),
-        sender=base.sandbox.sender,
+        sender=base.provider.sender,
         database=database,
         clock=clock,
         attempt_limit=settings.attempt_limit,
+        media=media,
     )
-    pump = Pump(tools, sweep=sweep, settlements=settlements, sessions=sessions)
+    strangers = _strangers(base)
+    pump = Pump(
+        tools,
+        sweep=sweep,
+        settlements=settlements,
+        sessions=sessions,
+        holds=linked.holding.holds,
+        strangers=strangers,
+    )
+    linked.holding.listen(pump)
     jobs = MessageJobs(pump=pump, sweep=sweep, receipts=receipts, keys=keys, settlements=settlements, tools=tools)
-    return messages, jobs
+    return MessageParts(
+        messages=messages, jobs=jobs, contacts=Contacts(book=SqlContactBook(), clock=clock), strangers=strangers
+    )
+
+
+def _strangers(base: Base) -> Strangers | None:
+    """Pacing is for linked devices: Meta paces the Cloud API by itself, and the sandbox shall be quick."""
+    settings = base.settings
+    wanted = base.provider.name == "multidevice" if settings.pacing is None else settings.pacing
+    if not wanted:
+        return None
+    limits = Limits(per_minute=settings.pace, first_contacts=settings.first_contacts, warm_up=settings.warm_up)
+    return Strangers(limits=limits, book=SqlContactBook(), database=base.database, clock=base.clock)

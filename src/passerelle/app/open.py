@@ -3,136 +3,137 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
 
-from passerelle.app.base import Base, redis_setting
+from passerelle.app.attachments import compose_attachments
+from passerelle.app.base import Base, Ground, redis_setting
 from passerelle.app.checks import compose_diagnosis
 from passerelle.app.findings import findings_of, report
+from passerelle.app.inbox import compose_inbox
 from passerelle.app.leads import compose_leads, compose_settlements
-from passerelle.app.media import compose_media, media_findings
+from passerelle.app.media import MediaParts, compose_media, media_findings
 from passerelle.app.messages import compose_messages
 from passerelle.app.pairing import compose_pairing
-from passerelle.app.records import compose_clients, compose_records, compose_sessions
+from passerelle.app.parts import App
+from passerelle.app.provider import ProviderFor, open_provider, open_time, webhook_of
+from passerelle.app.records import compose_clients, compose_limiter, compose_records
+from passerelle.app.removals import compose_removals
+from passerelle.app.sessions import compose_sessions
+from passerelle.app.webhooks import compose_outgoing, compose_webhooks
 from passerelle.clients.jobs import LoginJobs
-from passerelle.clients.logins import Logins
-from passerelle.clients.service import Clients
-from passerelle.clock import Clock
 from passerelle.coordination.adapters.sql_workers import SqlWorkerBook
-from passerelle.coordination.news import News
-from passerelle.coordination.ports import Jobs, QueueWorker, WorkerBook
-from passerelle.db import Database
 from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
-from passerelle.diagnostics.cached import Diagnosis
-from passerelle.diagnostics.model import Finding
 from passerelle.errors import Misconfigured, Rejected, Unavailable
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
-from passerelle.leads.contractors import Contractors
-from passerelle.leads.service import Leads
-from passerelle.media.migrations import Migrations
-from passerelle.media.service import MediaLibrary
-from passerelle.messages.jobs import MessageJobs
-from passerelle.messages.service import Messages
-from passerelle.pairing.jobs import PairingJobs
-from passerelle.pairing.model import Attempt
-from passerelle.pairing.service import Pairing
+from passerelle.messages.links import MessageMedia
 from passerelle.records.care import Care
-from passerelle.records.service import Records
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink
-from passerelle.sandbox.host import Sandbox, open_sandbox
+from passerelle.sandbox.host import Sandbox
 from passerelle.sessions.jobs import EventJobs
-from passerelle.sessions.service import Sessions
 from passerelle.settings import Settings
+from passerelle.webhooks.jobs import WebhookJobs
+from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.ports import Sender
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class App:
-    """Everything that a server or a worker is made of."""
+class Below(NamedTuple):
+    """What is there before WhatsApp is."""
 
-    settings: Settings
-    database: Database
-    link: RedisLink
-    clock: Clock
-    sandbox: Sandbox
-    records: Records
-    care: Care
-    clients: Clients
-    logins: Logins
-    sessions: Sessions
-    pairing: Pairing
-    news: News[Attempt]
-    worker_id: str
-    messages: Messages
-    media: MediaLibrary
-    migrations: Migrations
-    leads: Leads
-    contractors: Contractors
-    workers: WorkerBook
-    pairing_jobs: PairingJobs
-    message_jobs: MessageJobs
-    jobs: tuple[Jobs, ...]
-    queue: QueueWorker | None
-    findings: tuple[Finding, ...]
-    diagnosis: Diagnosis
+    sandbox: Sandbox | None
+    webhooks: Webhooks
+    webhook_jobs: WebhookJobs
+    media: MediaParts
+    attachments: MessageMedia
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, redactor: Redactor, *, sender: Sender | None = None) -> AsyncIterator[App]:
-    """Open everything; nothing is worked on before a `Worker` of it runs. `sender` stands in for the provider's own.
+async def open_app(
+    settings: Settings, redactor: Redactor, *, sender: Sender | None = None, provider: ProviderFor | None = None
+) -> AsyncIterator[App]:
+    """Open everything; nothing is worked on before a `Worker` of it runs.
+
+    `sender` stands in for the provider's own, `provider` for the whole one that the settings choose.
 
     Raises:
         Misconfigured: a setting is wrong, or another process holds the SQLite file.
     """
     async with AsyncExitStack() as stack:
-        database = open_database(read_url(settings.secret("database_url"), data_dir=settings.data_dir))
-        stack.push_async_callback(database.close)
-        await migrate(database)
-        sandbox = await stack.enter_async_context(_sandbox(settings, database))
-        redis = redis_setting(settings)
-        link = RedisLink(setting=redis, redactor=redactor)
-        stack.push_async_callback(link.close)
-        base = Base(
-            settings=settings,
-            database=database,
-            link=link,
-            redis=redis,
-            redactor=redactor,
-            sandbox=replace(sandbox, sender=sender or sandbox.sender),
-            worker_id=f"worker_{secrets.token_hex(8)}",
-        )
-        app = await _compose(stack, base, await database.read(examine_leads_table))
+        ground, sandbox = await _ground(stack, settings, redactor)
+        outgoing = compose_outgoing(ground)
+        stack.push_async_callback(outgoing.close)
+        webhooks, webhook_jobs = compose_webhooks(ground, outgoing)
+        media = compose_media(ground, webhooks)
+        for part in (*media.remote, media.images, media.migrations):
+            stack.push_async_callback(part.close)
+        attachments = compose_attachments(ground, media.library, outgoing)
+        below = Below(sandbox, webhooks, webhook_jobs, media, attachments)
+        opened = open_provider(ground, sandbox, attachments) if provider is None else provider(ground, attachments)
+        whatsapp = await stack.enter_async_context(opened)
+        known = {field.name: getattr(ground, field.name) for field in fields(Ground)}
+        base = Base(**known, provider=replace(whatsapp, sender=sender or whatsapp.sender))
+        table = await ground.database.read(examine_leads_table)
+        app = _compose(stack, base, below, table)
         report(app.findings)
-        for jobs in app.jobs:
+        for jobs in (app.holding_jobs, *app.jobs):
             await jobs.recover()
-        await link.start()
+        await ground.link.start()
         app.news.start()
         stack.push_async_callback(app.news.close)
         await stack.enter_async_context(_in_background(app.records.run()))
-        if redis.configured:
+        await stack.enter_async_context(_in_background(app.clients.run()))
+        if app.limiter is not None:
+            await stack.enter_async_context(_in_background(app.limiter.run()))
+        if ground.redis.configured:
             await stack.enter_async_context(_in_background(_load(app.care)))
         yield app
 
 
-async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
+async def _ground(stack: AsyncExitStack, settings: Settings, redactor: Redactor) -> tuple[Ground, Sandbox | None]:
+    database = open_database(read_url(settings.secret("database_url"), data_dir=settings.data_dir))
+    stack.push_async_callback(database.close)
+    await migrate(database)
+    clock, sandbox = await stack.enter_async_context(open_time(settings, database))
+    redis = redis_setting(settings)
+    link = RedisLink(setting=redis, redactor=redactor)
+    stack.push_async_callback(link.close)
+    ground = Ground(
+        settings=settings,
+        database=database,
+        link=link,
+        redis=redis,
+        redactor=redactor,
+        clock=clock,
+        worker_id=f"worker_{secrets.token_hex(8)}",
+    )
+    return ground, sandbox
+
+
+def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable) -> App:
+    webhooks, media = below.webhooks, below.media
     records, care = compose_records(base)
     clients, logins = compose_clients(base, records)
-    sessions = compose_sessions(base, records)
+    linked = compose_sessions(base, records, webhooks)
+    sessions = linked.sessions
     care.listen(sessions)
-    linking = compose_pairing(base, sessions)
+    linking = compose_pairing(base, sessions, webhooks)
     if linking.announcer is not None:
         stack.push_async_callback(linking.announcer.close)
-    messages, message_jobs = compose_messages(base, sessions, compose_settlements(base, table))
-    leads, contractors, lead_jobs = compose_leads(base, messages, table)
-    media = compose_media(base)
-    for store in media.remote:
-        stack.push_async_callback(store.close)
-    stack.push_async_callback(media.images.close)
-    stack.push_async_callback(media.migrations.close)
+    outbox = compose_messages(base, linked, compose_settlements(base, table, webhooks), below.attachments)
+    inbox = compose_inbox(base, linked, outbox, webhooks, media=media.library)
+    leads, contractors, lead_jobs = compose_leads(base, outbox.messages, webhooks, table)
+    removals = compose_removals(
+        base,
+        sessions=sessions,
+        messages=outbox.messages,
+        inbox=inbox.inbox,
+        media=media.library,
+        webhooks=webhooks,
+    )
     findings = findings_of(base.settings, base.redis) + media_findings(base.settings) + table.findings
     diagnosis = compose_diagnosis(
         base, records=records, care=care, sessions=sessions, chain=media.chain, findings=findings
@@ -143,44 +144,47 @@ async def _compose(stack: AsyncExitStack, base: Base, table: LeadsTable) -> App:
         database=base.database,
         link=base.link,
         clock=base.clock,
-        sandbox=base.sandbox,
+        provider=base.provider,
+        provider_webhook=webhook_of(base.provider),
+        sandbox=below.sandbox,
         records=records,
         care=care,
         clients=clients,
         logins=logins,
+        limiter=compose_limiter(base),
         sessions=sessions,
+        backup=linked.backup,
         pairing=linking.pairing,
         news=linking.news,
         worker_id=base.worker_id,
-        messages=messages,
+        messages=outbox.messages,
+        strangers=outbox.strangers,
+        inbox=inbox.inbox,
+        people=inbox.people,
         media=media.library,
         migrations=media.migrations,
         leads=leads,
         contractors=contractors,
+        webhooks=webhooks,
         workers=SqlWorkerBook(),
         pairing_jobs=linking.jobs,
-        message_jobs=message_jobs,
+        message_jobs=outbox.jobs,
         jobs=(
             linking.jobs,
-            message_jobs,
-            EventJobs(base.sandbox.events, messages),
+            outbox.jobs,
+            EventJobs(base.provider.events, inbox.inbox),
+            inbox.jobs,
             lead_jobs,
             LoginJobs(logins, base.clock),
+            removals,
             media.jobs,
+            below.webhook_jobs,
+            *linked.registration,
         ),
+        holding_jobs=linked.jobs,
         queue=linking.queue,
         findings=findings,
         diagnosis=diagnosis,
-    )
-
-
-def _sandbox(settings: Settings, database: Database) -> AbstractAsyncContextManager[Sandbox]:
-    return open_sandbox(
-        settings.data_dir,
-        url=settings.sandbox_url,
-        key=settings.secret("admin_key"),
-        shared=database.shared,
-        latency=settings.sandbox_latency,
     )
 
 

@@ -18,6 +18,7 @@ from passerelle.pairing.model import Attempt
 from passerelle.pairing.run import Tools
 from passerelle.pairing.service import Pairing
 from passerelle.sessions.service import Sessions
+from passerelle.webhooks.service import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class PairingParts:
     queue: QueueWorker | None
 
 
-def compose_pairing(base: Base, sessions: Sessions) -> PairingParts:
+def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> PairingParts:
     """The verbs, the worker's side, and what they meet over."""
     settings, due, book, cooldowns = base.settings, asyncio.Event(), SqlAttemptBook(), SqlCooldownBook()
     news = News[Attempt](look=_look(book, base.database) if base.database.shared else None)
@@ -48,6 +49,7 @@ def compose_pairing(base: Base, sessions: Sessions) -> PairingParts:
         clock=base.clock,
         lock_ttl=settings.lock_ttl,
         attempt_life=settings.job_timeout,
+        offered=base.provider.abilities.linking,
     )
     tools = Tools(
         worker_id=base.worker_id,
@@ -56,8 +58,9 @@ def compose_pairing(base: Base, sessions: Sessions) -> PairingParts:
         cooldowns=cooldowns,
         pairing=pairing,
         sessions=sessions,
-        linker=base.sandbox.linker,
+        linker=base.provider.linker,
         news=news,
+        webhooks=webhooks,
         database=base.database,
         clock=base.clock,
         call_limit=settings.attempt_limit,

@@ -1,8 +1,12 @@
-"""Records, and the features that live in them: clients, logins, linked phones."""
+"""Records, and who may come in, which lives in them."""
 
 from passerelle.app.base import Base
+from passerelle.clients.adapters.redis_buckets import RedisBuckets
+from passerelle.clients.adapters.sql import SqlQuotaBook, SqlRemovalBook, SqlUseBook
+from passerelle.clients.limiter import REPORT_EVERY_S, Limiter
 from passerelle.clients.logins import Logins
 from passerelle.clients.model import CLIENTS, LOGINS
+from passerelle.clients.quota import MessageQuota
 from passerelle.clients.service import Clients
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
@@ -10,9 +14,7 @@ from passerelle.records.adapters.sql import SqlFactBook, SqlRecordStore, SqlShad
 from passerelle.records.care import Care
 from passerelle.records.ports import RecordStore
 from passerelle.records.service import Records
-from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlSpeakerBook
 from passerelle.sessions.model import COLLECTION as SESSIONS
-from passerelle.sessions.service import Sessions
 
 
 def compose_records(base: Base) -> tuple[Records, Care]:
@@ -40,20 +42,30 @@ def compose_records(base: Base) -> tuple[Records, Care]:
 def compose_clients(base: Base, records: Records) -> tuple[Clients, Logins]:
     """Who may come in, and who is in."""
     strict = base.settings.env == "production"
-    clients = Clients(records=records, database=base.database, clock=base.clock, strict=strict)
+    clients = Clients(
+        records=records,
+        uses=SqlUseBook(),
+        removals=SqlRemovalBook(),
+        database=base.database,
+        clock=base.clock,
+        strict=strict,
+    )
     return clients, Logins(records=records, clock=base.clock)
 
 
-def compose_sessions(base: Base, records: Records) -> Sessions:
-    """Linked phones."""
-    return Sessions(
-        records=records,
-        phones=SqlPhoneBook(),
-        speakers=SqlSpeakerBook(),
-        linker=base.sandbox.linker,
-        database=base.database,
-        clock=base.clock,
-    )
+def compose_limiter(base: Base) -> Limiter | None:
+    """How often a key may ask. One process alone need not tell Redis; hosted Redis (REST) counts each command."""
+    rate = base.settings.rate_limit
+    if rate is None:
+        return None
+    shared = RedisBuckets(base.link) if base.redis.configured and base.database.shared else None
+    return Limiter(rate, shared=shared, every_s=1.0 if base.redis.is_rest else REPORT_EVERY_S)
+
+
+def compose_message_quota(base: Base) -> MessageQuota | None:
+    """How many messages a client may write each day, where there is a limit."""
+    at_most = base.settings.message_quota
+    return None if at_most is None else MessageQuota(SqlQuotaBook(), at_most=at_most)
 
 
 def _store(base: Base) -> RecordStore:

@@ -8,9 +8,10 @@ LAPSED_US = 15_000_000  # five missed heartbeats (DESIGN §1.8)
 class Lookout:
     """After an outage of the database, or a pause of ours, everybody seems silent: then wait as long as a lapse."""
 
-    def __init__(self, *, every_s: float) -> None:
-        """Somebody looks every `every_s` seconds."""
+    def __init__(self, *, every_s: float, long_enough_s: float = LAPSED_US / 1_000_000) -> None:
+        """Somebody looks every `every_s` seconds; `long_enough_s` is what a silent one is given."""
         self._every_s = every_s
+        self._long_enough_s = long_enough_s
         self._since: float | None = None
         self._last = 0.0
 
@@ -20,7 +21,7 @@ class Lookout:
         if self._since is None or now - self._last > 2 * self._every_s:
             self._since = now
         self._last = now
-        return now - self._since >= LAPSED_US / 1_000_000
+        return now - self._since >= self._long_enough_s
 
     def blinded(self) -> None:
         """The database could not be asked."""

@@ -12,11 +12,14 @@ from passerelle.leads.ports import Capacity, ContractorBook, LeadBook, LeadFinde
 from passerelle.leads.words import request_text
 from passerelle.messages.model import Content, Draft
 from passerelle.messages.service import Messages
+from passerelle.webhooks.model import Event, EventType
+from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.model import MessageType
 
 PICKED_AT_ONCE = 100
 MESSAGE_LIFE = timedelta(hours=1)  # DESIGN §3: a contractor told later than that is told too late
 REFERENCE = "lead:"
+EVENTS = {LeadStatus.ASSIGNED: EventType.LEAD_ASSIGNED, LeadStatus.UNASSIGNED: EventType.LEAD_UNASSIGNED}
 
 
 class Assignment:
@@ -31,6 +34,7 @@ class Assignment:
         contractors: ContractorBook,
         capacity: Capacity,
         messages: Messages,
+        webhooks: Webhooks,
         clock: Clock,
         notify_user: str | None,
         lang: str,
@@ -42,6 +46,7 @@ class Assignment:
         self._contractors = contractors
         self._capacity = capacity
         self._messages = messages
+        self._webhooks = webhooks
         self._clock = clock
         self._notify_user = notify_user
         self._lang = lang
@@ -81,6 +86,7 @@ class Assignment:
         """Save leads that nobody has any more, as not told to anybody."""
         await self._book.save(tx, leads)
         await self._table.notify(tx, {lead.id: Notification() for lead in leads})
+        await self._announce(tx, leads)
 
     async def pick_up(self, tx: Tx, client_id: str) -> int:
         """Give what waits to whoever has room now, first confirmed first, at most 100; how many were given."""
@@ -97,7 +103,23 @@ class Assignment:
         told = [await self._told(tx, lead) if lead.status is LeadStatus.ASSIGNED else lead for lead in after]
         await self._book.save(tx, told)
         await self._table.notify(tx, {lead.id: Notification() for lead in before if lead.status is not LeadStatus.NEW})
+        was = {lead.id: (lead.status, lead.contractor_id) for lead in before}
+        await self._announce(tx, [lead for lead in told if was.get(lead.id) != (lead.status, lead.contractor_id)])
         return told
+
+    async def _announce(self, tx: Tx, leads: Sequence[Lead]) -> None:
+        now = self._clock.now()
+        told = [
+            Event(
+                client_id=lead.client_id,
+                type=EVENTS[lead.status],
+                data={"id": lead.id, "status": lead.status.value, "contractor_id": lead.contractor_id},
+                at=now,
+            )
+            for lead in leads
+            if lead.status in EVENTS
+        ]
+        await self._webhooks.record(tx, told)
 
     async def _told(self, tx: Tx, lead: Lead) -> Lead:
         contractor = await self._contractors.find(tx, client_id=lead.client_id, contractor_id=lead.contractor_id or "")

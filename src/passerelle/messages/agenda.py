@@ -1,11 +1,12 @@
 """What a pump knows by heart: which sessions have something to say, when, and how much may be in the air."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from passerelle.clock import Clock
 from passerelle.messages.model import Message
+from passerelle.messages.pacing import Limits, Pace
 from passerelle.messages.policy import Hold, Why
 from passerelle.messages.ports import Claim, Speaker
 
@@ -18,9 +19,13 @@ LONGEST_HOLD = timedelta(seconds=30)
 class Agenda:
     """Sessions by the time their next message is due. It may be wrong; a look into the outbox puts it right."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Nothing known yet: `stale`."""
+    def __init__(
+        self, clock: Clock, *, holds: Callable[[str], bool] = lambda _: True, limits: Limits | None = None
+    ) -> None:
+        """Nothing known yet: `stale`. Only for phones that this worker `holds` is anything begun, at their pace."""
+        self._pace = Pace(clock, limits)
         self._clock = clock
+        self._holds_phone = holds
         self.speakers: dict[str, Speaker] = {}
         self.stale = True
         self._due: dict[str, datetime] = {}
@@ -38,13 +43,14 @@ class Agenda:
     def learn(self, speakers: Iterable[Speaker]) -> None:
         """What the look saw."""
         self.speakers = {speaker.session_id: speaker for speaker in speakers}
+        self._pace.learn(self.speakers.values())
         heard = {session_id: self._due[session_id] for session_id in self._heard & self._due.keys()}
         self._due = {one.session_id: one.due_at for one in self.speakers.values() if one.due_at is not None} | heard
 
     def hear(self, session_ids: Iterable[str]) -> None:
-        """These sessions have something new to say."""
+        """These sessions have something new to say; those of other workers are theirs."""
         now = self._clock.now()
-        for session_id in session_ids:
+        for session_id in filter(self._holds_phone, session_ids):
             self._due[session_id] = now
             self._heard.add(session_id)
             self.stale = self.stale or session_id not in self.speakers
@@ -67,6 +73,7 @@ class Agenda:
         for claim in claims:
             if found[claim.session_id]:
                 self._in_hand[claim.session_id] += found[claim.session_id]
+                self._pace.spoke(claim.session_id)
             if found[claim.session_id] >= claim.limit:
                 self._due[claim.session_id] = self._clock.now()
             elif claim.session_id in self._later:
@@ -123,15 +130,20 @@ class Agenda:
         return self._can(session_id) and (silent_until or now) <= now
 
     def _can(self, session_id: str) -> bool:
-        return session_id in self.speakers and self._room(session_id) > 0
+        return session_id in self.speakers and self._holds_phone(session_id) and self._room(session_id) > 0
+
+    def is_busy(self, session_id: str) -> bool:
+        """Whether a message of this session is in the air."""
+        return bool(self._in_hand.get(session_id))
 
     def _silent_until(self, session_id: str) -> datetime | None:
         """Until when this session must say nothing, which may have passed."""
         speaker = self.speakers.get(session_id)
-        times = (self._holds.get(session_id), None if speaker is None else speaker.paused_until)
+        paused_until = None if speaker is None else speaker.paused_until
+        times = (self._holds.get(session_id), paused_until, self._pace.next_at(session_id))
         return max((time for time in times if time is not None), default=None)
 
     def _room(self, session_id: str) -> int:
         """How many more may be in the air; only one while it is not known whether the provider is back."""
         limit = 1 if self._failures.get(session_id) else SLOTS_PER_SESSION
-        return limit - self._in_hand.get(session_id, 0)
+        return self._pace.at_once(limit - self._in_hand.get(session_id, 0))

@@ -1,6 +1,6 @@
 """What a request for a message can have wrong."""
 
-from passerelle.errors import Invalid, NotFound, Text
+from passerelle.errors import Invalid, NotFound, Text, Unavailable
 
 
 class NobodySpeaks(Invalid):
@@ -30,8 +30,8 @@ class InvalidContent(Invalid):
     code = "invalid_content"
     text = Text("This is not a complete message of its type.", "Ce message est incomplet pour son type.")
     hint = Text(
-        "text needs text; media types need media_url; template needs template; status needs text or media_url.",
-        "text demande text ; les médias demandent media_url ; template demande template ; status, text ou media_url.",
+        "text needs text; media types media_id or media_url (one of them); template template; status text or a medium.",
+        "text demande text ; les médias media_id ou media_url (un seul) ; template template ; status text ou un média.",
     )
 
 
@@ -48,4 +48,25 @@ class UnknownMedia(NotFound):
 
     code = "media_not_found"
     text = Text("There is no such media.", "Ce média n'existe pas.")
-    hint = Text("Send media_url instead.", "Envoyez plutôt media_url.")
+    hint = Text("Upload it first: POST /api/media.", "Téléversez-le d'abord : POST /api/media.")
+
+
+class MediaWrongType(Invalid):
+    """A film as an image, a picture as a sound, a medium in a text."""
+
+    code = "media_wrong_type"
+    text = Text("A medium of this kind does not fit the message.", "Un média de ce genre ne convient pas au message.")
+    hint = Text(
+        "image, video and audio take their own kind, document any, status an image or a video.",
+        "image, video et audio prennent leur propre genre, document tous, status une image ou une vidéo.",
+    )
+
+
+class MediaUrlUnsupported(Unavailable):
+    """Nothing here fetches what lies elsewhere."""
+
+    code = "media_url_unsupported"
+    text = Text(
+        "This gateway fetches no media from addresses.", "Cette passerelle ne récupère aucun média par adresse."
+    )
+    hint = Text("Upload it, and send its media_id.", "Téléversez-le, et envoyez son media_id.")

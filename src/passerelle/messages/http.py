@@ -14,7 +14,7 @@ from passerelle.clients.model import Caller
 from passerelle.clock import rfc3339
 from passerelle.errors import PasserelleError
 from passerelle.idempotency.model import checked, fingerprint
-from passerelle.messages.faults import InvalidContent, InvalidRecipient, InvalidSchedule, NobodySpeaks, UnknownMedia
+from passerelle.messages.faults import InvalidContent, InvalidRecipient, InvalidSchedule, NobodySpeaks
 from passerelle.messages.model import Content, Draft, Message, Status
 from passerelle.messages.service import Messages
 from passerelle.whatsapp.faults import InvalidPhone
@@ -63,7 +63,7 @@ class MessageWish(BaseModel):
     to: str = Field(default="", max_length=64)
     type: MessageType
     text: str | None = Field(default=None, max_length=TEXT_LIMIT)
-    media_id: str | None = Field(default=None, max_length=200)
+    media_id: str | None = Field(default=None, max_length=200, pattern=r"^\w+$")
     media_url: str | None = Field(default=None, max_length=2000, pattern=r"^https?://\S+$")
     caption: str | None = Field(default=None, max_length=TEXT_LIMIT)
     template: Annotated[dict[str, Any], AfterValidator(_plain)] | None = None
@@ -105,10 +105,13 @@ class MessageWish(BaseModel):
             raise InvalidRecipient from None
 
     def _content(self) -> Content:
-        if self.media_id is not None:
-            raise UnknownMedia
         content = Content(
-            type=self.type, text=self.text, media_url=self.media_url, caption=self.caption, template=self.template
+            type=self.type,
+            text=self.text,
+            media_id=self.media_id,
+            media_url=self.media_url,
+            caption=self.caption,
+            template=self.template,
         )
         if not content.is_complete:
             raise InvalidContent
@@ -188,9 +191,13 @@ async def _enqueued(
     """The messages, and whether an earlier request with this key had written them."""
     key = checked(request.headers.get("idempotency-key"))
     mark = "" if key is None else fingerprint(body.model_dump(mode="json"))
-    answer = await messages.enqueue(
-        who, _drafts(wishes, of_batch=isinstance(body, BatchWish)), key=key, fingerprint=mark
-    )
+    of_batch = isinstance(body, BatchWish)
+    try:
+        answer = await messages.enqueue(who, _drafts(wishes, of_batch=of_batch), key=key, fingerprint=mark)
+    except PasserelleError as error:
+        if not of_batch:
+            error.members.pop("index", None)
+        raise
     return answer.messages, answer.repeated
 
 
@@ -227,6 +234,7 @@ def _shown(message: Message) -> dict[str, Any]:
         "to": message.to,
         "type": content.type,
         "text": content.text,
+        "media_id": content.media_id,
         "media_url": content.media_url,
         "caption": content.caption,
         "template": content.template,

@@ -8,6 +8,7 @@ from functools import partial
 from structlog.contextvars import get_contextvars
 
 from passerelle.clients.model import Caller
+from passerelle.clients.quota import MessageQuota
 from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
 from passerelle.db import Database, Tx
@@ -15,10 +16,13 @@ from passerelle.errors import PasserelleError
 from passerelle.idempotency.model import KEY_LIFE, IdempotencyConflict, Key
 from passerelle.idempotency.ports import KeyBook
 from passerelle.messages.faults import InvalidSchedule
+from passerelle.messages.links import MessageMedia
 from passerelle.messages.model import UNBOUND, Draft, Event, Message
 from passerelle.messages.ports import CHANNEL, Outbox
 from passerelle.sessions.ports import Voice
 from passerelle.sessions.service import Sessions
+from passerelle.whatsapp.faults import NotOffered
+from passerelle.whatsapp.model import MessageType
 
 NOTICE_LIMIT = 200  # session ids in one notice; PostgreSQL takes 8,000 bytes. More: everybody looks
 FLUSHED_TOGETHER = 200
@@ -72,14 +76,24 @@ class Intake:
         database: Database,
         clock: Clock,
         defaults: Defaults,
+        media: MessageMedia | None = None,
+        quota: MessageQuota | None = None,
+        offered: frozenset[MessageType] = frozenset(MessageType),
     ) -> None:
-        """Write into `outbox` what the phones of `sessions` shall say."""
+        """Write into `outbox` what the phones of `sessions` shall say; `media` knows whether a medium of ours fits.
+
+        `quota`: how many messages each client may write a day, where there is a limit. `offered`: what the provider
+        can send; the rest is refused here, instead of failing later.
+        """
         self._outbox = outbox
         self._keys = keys
         self._sessions = sessions
         self._database = database
         self._clock = clock
         self._defaults = defaults
+        self._media = media
+        self._quota = quota
+        self._offered = offered
         self._enqueue = Coalesced(self._enqueue_together, limit=FLUSHED_TOGETHER)
 
     async def enqueue(
@@ -90,11 +104,15 @@ class Intake:
         With the `key` of an earlier request, that one's messages come back as they stand now.
 
         Raises:
+            NotOffered: the provider has no such messages (`index`, `message_type`).
             UnknownSession, UnknownUser: a draft names what this client never had.
             NotLinked: a draft names a phone that is linked no more.
             IdempotencyConflict: the key was used for another request (another `fingerprint`).
+            UnknownMedia, MediaWrongType: a draft's medium is not one of this client's, or does not fit (`index`).
+            MessageQuotaUsed: the client has written too many today.
             InvalidSchedule: a draft's time is more than `PASSERELLE_LATE_LIMIT` ago, or more than a year away.
         """
+        self._check_offered(drafts)
         wish = self._wish(caller, drafts, key, fingerprint)
         answer = await (self._enqueue(wish) if len(drafts) < ALONE_FROM else self._enqueue_alone(wish))
         if isinstance(answer, Voice):
@@ -111,6 +129,11 @@ class Intake:
         await self._outbox.insert(tx, messages)
         await wake(tx, {message.session_id for message in messages})
         return messages
+
+    def _check_offered(self, drafts: Sequence[Draft]) -> None:
+        for index, draft in enumerate(drafts):
+            if draft.content.type not in self._offered:
+                raise NotOffered(index=index, message_type=draft.content.type, offered=sorted(self._offered))
 
     def _is_in_time(self, wish: Wish) -> bool:
         earliest = wish.now - self._defaults.late_limit
@@ -139,7 +162,8 @@ class Intake:
         taken = await self._earlier(tx, wishes)
         fresh = [index for index in range(len(wishes)) if index not in taken]
         speakers = await self._sessions.speakers(tx, [voice for index in fresh for voice in _voices(wishes[index])])
-        answers = {index: self._drafted(wishes[index], speakers) for index in fresh}
+        answers = {index: await self._answer(tx, wishes[index], speakers) for index in fresh}
+        answers |= await self._refused(tx, wishes, answers)
         taken |= await self._take(tx, wishes, [index for index in fresh if isinstance(answers[index], Enqueued)])
         written = [
             message
@@ -167,13 +191,36 @@ class Intake:
         if not keyed:
             return {}
         used = await self._keys.use(tx, list(keyed.values()), now=self._clock.now())
-        return {index: key for index, key in zip(keyed, used, strict=True) if key.result != keyed[index].result}
+        lost = {index: key for index, key in zip(keyed, used, strict=True) if key.result != keyed[index].result}
+        if self._quota is not None:
+            for index in sorted(lost):
+                client_id, messages = wishes[index].client_id, len(wishes[index].drafts)
+                await self._quota.give_back(tx, client_id=client_id, messages=messages, now=self._clock.now())
+        return lost
+
+    async def _refused(self, tx: Tx, wishes: list[Wish], answers: dict[int, Answer]) -> dict[int, Answer]:
+        """Those that would be written if their clients had not written too many today already; the others count."""
+        places = [index for index, answer in answers.items() if isinstance(answer, Enqueued)]
+        if self._quota is None or not places:
+            return {}
+        now = self._clock.now()
+        wanted = [(wishes[index].client_id, len(wishes[index].drafts)) for index in places]
+        fits = await self._quota.spend(tx, wanted, now=now)
+        return {index: self._quota.used_up(now) for index, fit in zip(places, fits, strict=True) if not fit}
 
     async def _repeated(self, tx: Tx, wish: Wish, used: Key) -> Answer:
         if wish.key is None or used.fingerprint != wish.key.fingerprint:
             return IdempotencyConflict()
         found = await self._outbox.find(tx, client_id=wish.client_id, ids=used.result)
         return Enqueued([found[message_id] for message_id in used.result if message_id in found], repeated=True)
+
+    async def _answer(self, tx: Tx, wish: Wish, speakers: dict[Voice, Voice]) -> Answer:
+        contents = [draft.content for draft in wish.drafts]
+        if self._media is not None and any(content.media_id is not None for content in contents):
+            fault = await self._media.fault(tx, client_id=wish.client_id, contents=contents)
+            if fault is not None:
+                return fault
+        return self._drafted(wish, speakers)
 
     def _drafted(self, wish: Wish, speakers: dict[Voice, Voice]) -> Answer:
         if not self._is_in_time(wish):

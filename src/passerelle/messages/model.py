@@ -11,7 +11,7 @@ from passerelle.whatsapp.model import MessageType
 CONTENT_VERSION = 1
 DEFAULT_LIFE = timedelta(hours=24)  # DESIGN §3: `expires_at`
 UNKNOWN_BLOCKS = timedelta(seconds=75)  # whatsmeow waits that long for an answer (reference/whatsapp.md §3.5)
-NEEDS = dict.fromkeys(MessageType, "media_url") | {MessageType.TEXT: "text", MessageType.TEMPLATE: "template"}
+NEEDS = dict.fromkeys(MessageType, "has_medium") | {MessageType.TEXT: "text", MessageType.TEMPLATE: "template"}
 UNBOUND = ""  # the session of a message that waits until a phone is linked
 
 
@@ -72,10 +72,11 @@ class NothingToRetry(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a message says."""
+    """What a message says. A medium is one of ours (`media_id`) or lies at an address (`media_url`), never both."""
 
     type: MessageType
     text: str | None = None
+    media_id: str | None = None
     media_url: str | None = None
     caption: str | None = None
     template: dict[str, Any] | None = None
@@ -83,18 +84,20 @@ class Content:
     @property
     def is_complete(self) -> bool:
         """Whether the parts make a message of this type."""
+        if self.media_id is not None and self.media_url is not None:
+            return False
         if self.type is MessageType.STATUS:
-            return bool(self.text or self.media_url)
+            return bool(self.text) or self.has_medium
         return bool(getattr(self, NEEDS[self.type]))
 
     @property
-    def needs_preparing(self) -> bool:
+    def has_medium(self) -> bool:
         """Whether a medium must be brought to the provider first."""
-        return self.media_url is not None
+        return self.media_id is not None or self.media_url is not None
 
     def as_document(self) -> dict[str, Any]:
         """This content as it is kept; `v` tells later versions how to read it."""
-        parts = {name: getattr(self, name) for name in ("text", "media_url", "caption", "template")}
+        parts = {name: getattr(self, name) for name in ("text", "media_id", "media_url", "caption", "template")}
         return {"v": CONTENT_VERSION, "type": self.type.value} | {k: v for k, v in parts.items() if v is not None}
 
 
@@ -199,6 +202,8 @@ class Settled:
     max_attempts: int
     due_at: datetime
     last_error: str | None
+    user_id: str = ""
+    to: str = ""
 
     @property
     def arrived(self) -> bool:

@@ -18,6 +18,7 @@ WAITS = {  # where the provider does not say how long (reference/whatsapp.md §4
     Remedy.THROTTLE_NUMBER: timedelta(seconds=30),
     Remedy.PAUSE_ACCOUNT: timedelta(hours=1),
 }
+FIRST_CONTACTS = "first_contacts_a_day"
 AWAY_WAIT = timedelta(seconds=2)
 
 
@@ -89,6 +90,14 @@ def unprepared(message: Message, fault: Exception, now: datetime) -> Verdict:
 def not_now(message: Message, now: datetime) -> Verdict:
     """Its session was told to wait before it was handed over."""
     return _verdict(message, Status.PENDING, now, attempt=0, error=message.last_error)
+
+
+def tomorrow(message: Message, now: datetime) -> Verdict:
+    """Its phone has written to enough strangers today; the others wait too, not all for the same second."""
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    spread = midnight + timedelta(hours=1) * random.random()  # noqa: S311 -- spreads load, keeps no secret
+    due_at = min(spread, max(midnight, message.expires_at - timedelta(minutes=5)))
+    return _verdict(message, Status.PENDING, now, attempt=0, due_at=due_at, error=FIRST_CONTACTS)
 
 
 def _refused(message: Message, fault: SendRefused, now: datetime) -> Verdict:

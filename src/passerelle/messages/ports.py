@@ -1,6 +1,6 @@
 """Where messages are written down, who may send them, and who hears what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -48,6 +48,46 @@ class Speaker:
     device: str
     due_at: datetime | None
     paused_until: datetime | None
+    linked_at: datetime
+
+
+class Contact(NamedTuple):
+    """Somebody that a linked phone speaks with."""
+
+    session_id: str
+    recipient: str
+
+
+class PhonePace(NamedTuple):
+    """Since when a phone is linked, and how many it spoke to first today."""
+
+    linked_at: datetime
+    first_contacts: int
+
+
+class ContactBook(Protocol):
+    """Whom each number has spoken with: strangers that it writes to are what WhatsApp counts."""
+
+    async def admit(
+        self, tx: Tx, wanted: Sequence[Contact], *, caps: Mapping[str, int], since: datetime, now: datetime
+    ) -> set[Contact]:
+        """Those of `wanted` that must wait: strangers, beyond the cap of their session `since` then.
+
+        The others are known from `now` on. May be repeated.
+        """
+        ...
+
+    async def heard(self, tx: Tx, told: Sequence[Contact], *, now: datetime) -> None:
+        """These wrote to the phone: no strangers any more."""
+        ...
+
+    async def paces(self, tx: Tx, *, client_id: str, since: datetime) -> dict[str, PhonePace]:
+        """By session, for every linked phone of the client."""
+        ...
+
+    async def erase(self, tx: Tx, *, client_id: str, phone: str) -> None:
+        """Nothing of the client's tells any more that somebody spoke with `phone`."""
+        ...
 
 
 class Claim(NamedTuple):
@@ -78,12 +118,14 @@ class Outcome:
 class OutboxQueue(Protocol):
     """Messages as work. Times are business time: the database's clock plus `offset`."""
 
-    async def agenda(self, tx: Tx, *, offset: timedelta) -> list[Speaker]:
-        """Every linked phone; before that, unknown messages whose time to be sent again has come wait anew."""
+    async def agenda(self, tx: Tx, *, worker_id: str, offset: timedelta) -> list[Speaker]:
+        """Every phone that this worker holds; first, unknown messages whose time to go again has come wait anew."""
         ...
 
     async def claim(self, tx: Tx, wanted: Sequence[Claim], *, worker_id: str, offset: timedelta) -> list[Message]:
         """Take what is due, the earliest of each session first. Two workers never get the same.
+
+        Nothing of a phone that another worker holds by now.
 
         Of one lane only the first message that was not tried yet, and none while that one is being tried or, for 75 s,
         unknown; messages that wait for a retry neither block nor wait for others.
@@ -112,6 +154,10 @@ class OutboxSweep(Protocol):
 
     async def give_back(self, tx: Tx, *, worker_id: str) -> int:
         """This worker stops: what it has claimed and not handed over waits again, as if never claimed."""
+        ...
+
+    async def take_over(self, tx: Tx, *, session_ids: Sequence[str], worker_id: str) -> int:
+        """What others have claimed of these sessions, and not begun to hand over, waits again; how many."""
         ...
 
     async def expire(self, tx: Tx, *, now: datetime) -> list[Settled]:

@@ -1,7 +1,7 @@
 """The pump: claims what is due, has it sent, and writes down what became of it."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,9 @@ from typing import Any
 
 import structlog
 
+from passerelle.db import Tx
 from passerelle.errors import Unavailable
+from passerelle.messages import policy
 from passerelle.messages.agenda import Agenda
 from passerelle.messages.ledger import Ledger
 from passerelle.messages.model import Message, Settled, Status
@@ -17,6 +19,7 @@ from passerelle.messages.policy import Hold, Verdict, Why
 from passerelle.messages.ports import CHANNEL, OutboxSweep, Speaker
 from passerelle.messages.sends import Sends, Tools
 from passerelle.messages.settlements import Settlements
+from passerelle.messages.strangers import Strangers
 from passerelle.sessions.service import Sessions
 
 LOOK_EVERY_S = 1.0  # the net under notices that got lost (DESIGN §3)
@@ -29,12 +32,22 @@ log = structlog.get_logger()
 class Pump:
     """Sends the messages of this worker. Of each session it knows when the next one is due, and sleeps until then."""
 
-    def __init__(self, tools: Tools, *, sweep: OutboxSweep, settlements: Settlements, sessions: Sessions) -> None:
-        """Nothing claimed yet."""
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        sweep: OutboxSweep,
+        settlements: Settlements,
+        sessions: Sessions,
+        holds: Callable[[str], bool],
+        strangers: Strangers | None = None,
+    ) -> None:
+        """Nothing claimed yet; nothing ever is for phones that this worker does not hold."""
         self._tools = tools
         self._sweep = sweep
         self._sessions = sessions
-        self._agenda = Agenda(tools.clock)
+        self._strangers = strangers
+        self._agenda = Agenda(tools.clock, holds=holds, limits=None if strangers is None else strangers.limits)
         self._sends = Sends(tools, held=self._agenda.is_held, done=self._done)
         self._ledger = Ledger(
             queue=tools.queue, settlements=settlements, database=tools.database, written=self._written
@@ -66,6 +79,19 @@ class Pump:
             task.cancel()
         await asyncio.gather(writing, *self._asides, return_exceptions=True)
         await self._tools.database.run(partial(self._sweep.give_back, worker_id=self._tools.worker_id))
+
+    async def adopted(self, tx: Tx, *, session_ids: Sequence[str], worker_id: str) -> None:
+        """See `sessions.HoldListener`."""
+        await self._sweep.take_over(tx, session_ids=session_ids, worker_id=worker_id)
+
+    def is_busy(self, session_id: str) -> bool:
+        """See `sessions.HoldListener`."""
+        return self._agenda.is_busy(session_id)
+
+    def changed(self) -> None:
+        """See `sessions.HoldListener`."""
+        self._agenda.stale = True
+        self._wake.set()
 
     async def _pump_for_ever(self) -> None:
         while True:
@@ -99,8 +125,18 @@ class Pump:
         claim = partial(tools.queue.claim, wanted=wishes, worker_id=tools.worker_id, offset=tools.clock.offset)
         messages = await tools.database.run(claim)
         self._agenda.claimed(wishes, messages)
-        await self._sends.start(messages, self._device)
+        await self._sends.start(await self._admitted(messages), self._device)
         return bool(messages)
+
+    async def _admitted(self, messages: list[Message]) -> list[Message]:
+        """Without those to strangers beyond today's: these wait until tomorrow."""
+        if self._strangers is None or not messages:
+            return messages
+        waiting = await self._strangers.waiting(messages, self._agenda.speakers)
+        for message in messages:
+            if message.id in waiting:
+                self._done(message, policy.tomorrow(message, self._tools.clock.now()))
+        return [message for message in messages if message.id not in waiting]
 
     async def _resolve_doubt(self) -> None:
         """After an outage: results first, then whatever was claimed without our hearing of it waits again."""
@@ -113,7 +149,9 @@ class Pump:
         tools = self._tools
         self._looked_at = asyncio.get_running_loop().time()
         self._agenda.look()
-        speakers = await tools.database.run(partial(tools.queue.agenda, offset=tools.clock.offset))
+        speakers = await tools.database.run(
+            partial(tools.queue.agenda, worker_id=tools.worker_id, offset=tools.clock.offset)
+        )
         self._agenda.learn(speakers)
         for speaker in speakers:
             if speaker.paused_until is not None and speaker.paused_until <= tools.clock.now():

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from passerelle.clock import Alarm, Clock
 from passerelle.coalesce import Coalesced
-from passerelle.db import Database
+from passerelle.db import Database, DatabaseAway
 from passerelle.errors import Unavailable
 from passerelle.messages import policy
+from passerelle.messages.links import MessageMedia
 from passerelle.messages.model import Message
 from passerelle.messages.policy import Verdict
 from passerelle.messages.ports import OutboxQueue
@@ -32,6 +33,7 @@ class Tools:
     database: Database
     clock: Clock
     attempt_limit: timedelta
+    media: MessageMedia | None = None
 
 
 class Sends:
@@ -55,7 +57,7 @@ class Sends:
         for message in messages:
             if message.expires_at <= now:
                 self._done(message, policy.overdue(message, now))
-            elif message.content.needs_preparing:
+            elif message.content.has_medium:
                 self._begin(self._prepare(message, _outgoing(message, devices(message.session_id))))
             else:
                 plain.append(message)
@@ -103,8 +105,12 @@ class Sends:
     async def _prepare(self, message: Message, outgoing: Outgoing) -> None:
         clock = self._tools.clock
         try:
+            outgoing = await self._with_address(outgoing)
             async with clock.timeout_at(clock.now() + PREPARE_LIMIT):
                 prepared = await self._tools.sender.prepare(outgoing)
+        except DatabaseAway:  # it is not known whether its medium is there still
+            self._unmarked(message)
+            return
         except Exception as fault:
             self._done(message, policy.unprepared(message, fault, clock.now()))
             return
@@ -120,6 +126,14 @@ class Sends:
         if task is not None:
             self._watch(task)
         await self._send(message, outgoing, prepared)
+
+    async def _with_address(self, outgoing: Outgoing) -> Outgoing:
+        """With a fresh link to its medium, if that is one of ours; raises as `MessageMedia.url`."""
+        media = self._tools.media
+        if outgoing.media_id is None or media is None:
+            return outgoing
+        url = await media.url(client_id=outgoing.client_id, media_id=outgoing.media_id)
+        return replace(outgoing, media_url=url)
 
     async def _send(self, message: Message, outgoing: Outgoing, prepared: str | None) -> None:
         now = self._tools.clock.now
@@ -166,12 +180,14 @@ class Sends:
 def _outgoing(message: Message, device: str) -> Outgoing:
     content = message.content
     return Outgoing(
+        client_id=message.client_id,
         session_id=message.session_id,
         device=device,
         reference=message.id,
         to=message.to,
         type=content.type,
         text=content.text,
+        media_id=content.media_id,
         media_url=content.media_url,
         caption=content.caption,
         template=content.template,

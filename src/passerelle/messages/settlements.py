@@ -1,28 +1,59 @@
-"""What has become of messages, told to whoever asked to hear of them."""
+"""What has become of messages, told to whoever asked to hear of them: the clients' systems, and the leads."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from passerelle.clock import Clock
 from passerelle.db import Tx
-from passerelle.messages.model import Settled
+from passerelle.messages.model import Settled, Status
 from passerelle.messages.ports import SettleListener
+from passerelle.webhooks.model import Event, EventType
+from passerelle.webhooks.service import Webhooks
+
+EVENTS = {
+    Status.SENT: EventType.MESSAGE_SENT,
+    Status.DELIVERED: EventType.MESSAGE_DELIVERED,
+    Status.READ: EventType.MESSAGE_READ,
+    Status.FAILED: EventType.MESSAGE_FAILED,
+    Status.UNKNOWN: EventType.MESSAGE_UNKNOWN,
+}
 
 
 class Settlements:
-    """Hands on what concerns the listener: messages that carry a reference."""
+    """Hands on what has changed for the readers of messages; the listener hears of those that carry a reference."""
 
-    def __init__(self, listener: SettleListener | None = None) -> None:
-        """Tell `listener`, if there is one."""
+    def __init__(self, listener: SettleListener, *, webhooks: Webhooks, clock: Clock) -> None:
+        """Tell `listener` and `webhooks`."""
         self._listener = listener
+        self._webhooks = webhooks
+        self._clock = clock
 
     async def record(self, tx: Tx, settled: Sequence[Settled]) -> Sequence[Settled]:
-        """Let the listener write down what follows, in the same transaction; `settled` comes back for `announce`."""
+        """Write down what follows, in the same transaction; `settled` comes back for `announce`."""
+        now = self._clock.now()
+        await self._webhooks.record(tx, [_event(one, now) for one in settled if one.status in EVENTS])
         meant = [one for one in settled if one.reference is not None]
-        if meant and self._listener is not None:
+        if meant:
             await self._listener.settled(tx, meant)
         return settled
 
     def announce(self, settled: Sequence[Settled]) -> None:
         """It is committed."""
         meant = [one for one in settled if one.reference is not None]
-        if meant and self._listener is not None:
+        if meant:
             self._listener.told(meant)
+
+
+def _event(settled: Settled, now: datetime) -> Event:
+    data = {
+        "id": settled.id,
+        "user_id": settled.user_id,
+        "session_id": settled.session_id,
+        "to": settled.to,
+        "status": settled.status.value,
+        "attempts": settled.attempts,
+        "last_error": settled.last_error,
+    }
+    return Event(
+        client_id=settled.client_id, type=EVENTS[settled.status], data=data, at=now, session_id=settled.session_id
+    )

@@ -1,7 +1,7 @@
 """One attempt, from its claim to its end: connect, ask for a code, wait for somebody to type it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +22,8 @@ from passerelle.pairing.service import Pairing
 from passerelle.sessions.model import Session, SessionState
 from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
+from passerelle.webhooks.model import Event, EventType
+from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.faults import DeviceRemoved, PairingTimedOut, ProviderRateLimited, ProviderUnavailable
 from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut
 from passerelle.whatsapp.ports import Linker, Linking
@@ -30,7 +32,28 @@ T = TypeVar("T")
 TRIES_FOR_A_FIRST_CODE = 2  # then the user hears that WhatsApp is away; who had a code is tried for until the end
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 2.0
 DATABASE_RETRY_S = 0.5
+EVENTS = {
+    Status.CODE_ISSUED: EventType.PAIRING_CODE_ISSUED,
+    Status.LINKED: EventType.PAIRING_LINKED,
+    Status.FAILED: EventType.PAIRING_FAILED,
+    Status.EXPIRED: EventType.PAIRING_FAILED,
+}
 log = structlog.get_logger()
+
+
+def _event(attempt: Attempt, now: datetime) -> Event:
+    """Without the code: whoever may read it asks for the attempt."""
+    data = {
+        "attempt_id": attempt.id,
+        "session_id": attempt.session_id,
+        "user_id": attempt.user_id,
+        "status": attempt.status.value,
+        "reason": attempt.reason,
+        "codes_issued": attempt.codes_issued,
+    }
+    return Event(
+        client_id=attempt.client_id, type=EVENTS[attempt.status], data=data, at=now, session_id=attempt.session_id
+    )
 
 
 class RowLostError(Exception):
@@ -49,6 +72,7 @@ class Tools:
     sessions: Sessions
     linker: Linker
     news: News[Attempt]
+    webhooks: Webhooks
     database: Database
     clock: Clock
     call_limit: timedelta
@@ -67,8 +91,18 @@ class Tools:
         return Coalesced(self._save_together)
 
     async def _save_together(self, attempts: list[Attempt]) -> list[bool]:
-        saved = await self.database.run(partial(self.book.save, attempts=attempts, worker_id=self.worker_id))
+        async def save(tx: Tx) -> set[str]:
+            saved = await self.book.save(tx, attempts, worker_id=self.worker_id)
+            await self.tell(tx, [attempt for attempt in attempts if attempt.id in saved])
+            return saved
+
+        saved = await self.database.run(save)
         return [attempt.id in saved for attempt in attempts]
+
+    async def tell(self, tx: Tx, attempts: Sequence[Attempt]) -> None:
+        """The clients' systems hear of these, as they were just saved."""
+        now = self.clock.now()
+        await self.webhooks.record(tx, [_event(one, now) for one in attempts if one.status in EVENTS])
 
 
 async def _persist(write: Callable[[], Awaitable[T]]) -> T:
@@ -244,8 +278,10 @@ class AttemptRun:
         """Whether the row was still ours, and the device that a new link replaces."""
         if not await self._tools.book.save(tx, [ended], worker_id=self._tools.worker_id):
             return False, None
+        await self._tools.tell(tx, [ended])
         if ended.status is Status.LINKED:
-            return True, await self._tools.sessions.linked(tx, self._session(ended))
+            linked = self._session(ended)
+            return True, await self._tools.sessions.linked(tx, linked, holder=self._tools.worker_id)
         return True, None
 
     def _session(self, linked: Attempt) -> Session:

@@ -25,7 +25,7 @@ from passerelle.pairing.model import (
 from passerelle.pairing.ports import AttemptBook, CooldownBook
 from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
-from passerelle.whatsapp.faults import AlreadyLinked, ProviderRateLimited
+from passerelle.whatsapp.faults import AlreadyLinked, NotOffered, ProviderRateLimited
 from passerelle.whatsapp.names import is_name, read_phone_number
 
 HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
@@ -49,8 +49,12 @@ class Pairing:
         clock: Clock,
         lock_ttl: timedelta,
         attempt_life: timedelta,
+        offered: bool,
     ) -> None:
-        """`attempt_life` is how long one attempt may last; `lock_ttl` how long its mirror in Redis lives."""
+        """`attempt_life` is how long one attempt may last; `lock_ttl` how long its mirror in Redis lives.
+
+        `offered`: whether the provider links phones by a code at all.
+        """
         self._book = book
         self._cooldowns = cooldowns
         self._sessions = sessions
@@ -61,6 +65,7 @@ class Pairing:
         self._clock = clock
         self._lock_ttl = lock_ttl
         self._attempt_life = attempt_life
+        self._offered = offered
         self._insert = Coalesced(self._insert_together)
 
     async def request(
@@ -79,12 +84,15 @@ class Pairing:
         key of an earlier request, that one's attempt comes back.
 
         Raises:
+            NotOffered: the provider's numbers are linked in another way.
             InvalidPhone, InvalidUser, InvalidKey: what was sent cannot be taken.
             AlreadyLinked: the number is linked, and `force` is not given.
             PairingInProgress: another attempt is open for this user or this number.
             ProviderRateLimited: WhatsApp refused this number lately.
             IdempotencyConflict: the key was used for another user or number.
         """
+        if not self._offered:
+            raise NotOffered
         if not is_name(user_id):
             raise InvalidUser
         attempt = self._new(caller, user_id, read_phone_number(phone_number), checked(idempotency_key))

@@ -1,22 +1,42 @@
 """The routes of linked phones."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from passerelle.clients.model import LOGINS, Caller
 from passerelle.clock import rfc3339
 from passerelle.records.care import Care, SideBySide
 from passerelle.records.model import Record
+from passerelle.sessions.backup import Backup
 from passerelle.sessions.model import COLLECTION, Session
+from passerelle.sessions.ports import Sighting
 from passerelle.sessions.service import Sessions, SessionsReading
 
+PASSPHRASE_LIMIT = 1000
+NEVER_SEEN = Sighting(None, None)
 
-def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
-    """``/api/whatsapp/sessions``; `caller` tells who asks."""
+
+class Glance(NamedTuple):
+    """What is known of phones beside their records: who holds them, and how fast they may speak."""
+
+    sightings: Mapping[str, Sighting]
+    paces: Mapping[str, dict[str, Any]]
+
+
+Paces = Callable[[Caller], Awaitable[Mapping[str, dict[str, Any]]]]
+
+
+def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]], paces: Paces | None = None) -> APIRouter:
+    """``/api/whatsapp/sessions``; `caller` tells who asks, `paces` how fast each phone may speak, where that is set."""
     router = APIRouter(prefix="/api/whatsapp/sessions", tags=["sessions"])
     asking = Annotated[Caller, Depends(caller)]
+
+    async def glance(who: Caller) -> Glance:
+        return Glance(await sessions.sightings(who), {} if paces is None else await paces(who))
 
     @router.get("")
     async def list_sessions(
@@ -24,9 +44,10 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIR
     ) -> dict[str, Any]:
         """The linked phones by id, those after `cursor` first, and where that is known from."""
         reading = await sessions.read_all(who)
+        seen = await glance(who)
         after = [session for session in reading.sessions if session.id > cursor]
         return {
-            "items": [_shown(session, reading) for session in after[:limit]],
+            "items": [_shown(session, reading, seen) for session in after[:limit]],
             "next_cursor": after[limit - 1].id if len(after) > limit else None,
             "source": reading.source,
             "as_of": rfc3339(reading.as_of),
@@ -35,7 +56,13 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIR
     @router.get("/{session_id}")
     async def get_session(session_id: str, who: asking) -> dict[str, Any]:
         """One linked phone."""
-        return _shown(*await sessions.get(who, session_id))
+        return _shown(*await sessions.get(who, session_id), await glance(who))
+
+    @router.post("/{session_id}/reconnect", status_code=202)
+    async def reconnect(session_id: str, who: asking) -> dict[str, Any]:
+        """Close its connection and open it again, within a second or so."""
+        await sessions.reconnect(who, session_id)
+        return _shown(*await sessions.get(who, session_id), await glance(who))
 
     @router.delete("/{session_id}", status_code=204)
     async def end_session(session_id: str, who: asking) -> None:
@@ -45,7 +72,9 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]]) -> APIR
     return router
 
 
-def _shown(session: Session, reading: SessionsReading) -> dict[str, Any]:
+def _shown(session: Session, reading: SessionsReading, glance: Glance) -> dict[str, Any]:
+    sighting = glance.sightings.get(session.id, NEVER_SEEN)
+    seen_at = sighting.seen_at or session.connected_at
     return {
         "id": session.id,
         "user_id": session.user_id,
@@ -53,12 +82,48 @@ def _shown(session: Session, reading: SessionsReading) -> dict[str, Any]:
         "provider": session.provider,
         "state": session.state,
         "state_reason": session.state_reason,
-        "worker": None,
+        "worker": sighting.worker,
         "connected_at": session.connected_at and rfc3339(session.connected_at),
-        "last_seen_at": session.connected_at and rfc3339(session.connected_at),
+        "last_seen_at": seen_at and rfc3339(seen_at),
         "source": reading.source,
         "as_of": rfc3339(reading.as_of),
+        "pacing": glance.paces.get(session.id),
     }
+
+
+class ExportWish(BaseModel):
+    """Under which passphrase."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    passphrase: Annotated[SecretStr, Field(max_length=PASSPHRASE_LIMIT)]
+
+
+class ImportWish(ExportWish):
+    """One line of an export, with its head."""
+
+    head: Annotated[str, Field(max_length=1000)]
+    line: str
+
+
+def backup_routes(backup: Backup) -> APIRouter:
+    """``/api/whatsapp/sessions/export`` and ``import``; that the caller is the admin is the caller's business."""
+    router = APIRouter(prefix="/api/whatsapp/sessions", tags=["sessions"])
+
+    @router.post("/export", response_class=StreamingResponse)
+    async def export(wish: ExportWish) -> StreamingResponse:
+        """Every linked phone with its keys, sealed: lines, the first of them the head."""
+        lines = await backup.export(wish.passphrase.get_secret_value())
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    @router.post("/import")
+    async def restore(wish: ImportWish) -> dict[str, str]:
+        """Bring one line of an export."""
+        passphrase = wish.passphrase.get_secret_value()
+        session_id, outcome = await backup.restore(passphrase, head=wish.head, line=wish.line)
+        return {"session_id": session_id, "outcome": outcome.value}
+
+    return router
 
 
 def check_routes(care: Care) -> APIRouter:

@@ -1,6 +1,6 @@
 """The linked phones of a client: who they are, and the facts that change them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,7 @@ from typing import Any
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
-from passerelle.errors import PasserelleError
+from passerelle.errors import PasserelleError, Unavailable
 from passerelle.records.model import CollectionKey, Fact, Source
 from passerelle.records.service import Records
 from passerelle.sessions.model import (
@@ -21,8 +21,26 @@ from passerelle.sessions.model import (
     UnknownUser,
     from_document,
 )
-from passerelle.sessions.ports import LinkedPhone, LinkListener, Number, PhoneBook, SpeakerBook, Voice
+from passerelle.sessions.ports import (
+    LinkedPhone,
+    LinkListener,
+    Number,
+    PhoneBook,
+    SeenBook,
+    Sighting,
+    SpeakerBook,
+    Voice,
+)
+from passerelle.webhooks.model import Event, EventType
+from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.ports import Linker
+
+EVENTS = {
+    SessionState.CONNECTED: EventType.SESSION_CONNECTED,
+    SessionState.DISCONNECTED: EventType.SESSION_DISCONNECTED,
+    SessionState.PAUSED: EventType.SESSION_PAUSED,
+    SessionState.LOGGED_OUT: EventType.SESSION_LOGGED_OUT,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +61,9 @@ class Sessions:
         records: Records,
         phones: PhoneBook,
         speakers: SpeakerBook,
+        seen: SeenBook,
         linker: Linker,
+        webhooks: Webhooks,
         database: Database,
         clock: Clock,
     ) -> None:
@@ -51,7 +71,9 @@ class Sessions:
         self._records = records
         self._phones = phones
         self._speakers = speakers
+        self._seen = seen
         self._linker = linker
+        self._webhooks = webhooks
         self._database = database
         self._clock = clock
         self._listener: LinkListener | None = None
@@ -93,12 +115,32 @@ class Sessions:
         self._records.wake()
         await self._linker.unlink(device=session.device)
 
+    async def sightings(self, caller: Caller) -> dict[str, Sighting]:
+        """Who holds the caller's phones, and when they last proved that they live; nothing while SQL is away."""
+        try:
+            return await self._database.read(partial(self._seen.sightings, client_id=caller.client_id))
+        except Unavailable:
+            return {}
+
+    async def reconnect(self, caller: Caller, session_id: str) -> Session:
+        """Whoever holds it shall connect it anew.
+
+        Raises:
+            UnknownSession: none of this client's has that id.
+            NotLinked: it is linked no more.
+        """
+        session, _ = await self.get(caller, session_id)
+        wish = partial(self._seen.wish_reconnect, client_id=caller.client_id, session_id=session_id)
+        if not await self._database.run(wish):
+            raise NotLinked
+        return session
+
     async def taken(self, tx: Tx, numbers: list[Number]) -> dict[Number, LinkedPhone]:
         """What these numbers are linked with, inside somebody's unit."""
         return await self._phones.find(tx, numbers)
 
-    async def linked(self, tx: Tx, session: Session) -> str | None:
-        """A phone was linked: its number is taken, its session connected, the one before ended.
+    async def linked(self, tx: Tx, session: Session, *, holder: str | None = None) -> str | None:
+        """A phone was linked: its number is taken, its session connected, the one before ended; `holder` holds it.
 
         Call `settled` after the commit with the device that comes back: the one that was replaced.
         """
@@ -111,9 +153,11 @@ class Sessions:
                 "ended_at": self._clock.now().isoformat(),
             }
             await self._tell(tx, session.client_id, before.session_id, ended)
-        await self._phones.put(tx, number, LinkedPhone(session.id, session.device), user_id=session.user_id)
+        linked = LinkedPhone(session.id, session.device)
+        await self._phones.put(tx, number, linked, user_id=session.user_id, holder=holder)
         whole = Fact(key=_key(session.client_id), id=session.id, patch=session.as_patch(), creates=True)
         await self._records.add_fact(tx, whole)
+        await self._announce(tx, session.client_id, session.id, whole.patch)
         if self._listener is not None:
             await self._listener.linked(tx, session, replaced=None if before is None else before.session_id)
         return None if before is None else before.device
@@ -175,6 +219,17 @@ class Sessions:
         await self._database.run(end)
         self._records.wake()
 
+    async def connection(self, tx: Tx, *, client_id: str, session_id: str, state: SessionState, reason: str) -> None:
+        """Its connection is so now, inside somebody's unit; call `wake` after the commit."""
+        patch: dict[str, Any] = {"state": state.value, "state_reason": reason or None}
+        if state is SessionState.CONNECTED:
+            patch["connected_at"] = self._clock.now().isoformat()
+        await self._tell(tx, client_id, session_id, patch)
+
+    def wake(self) -> None:
+        """Facts were committed: bring them to their records."""
+        self._records.wake()
+
     async def settled(self, *, replaced: str | None) -> None:
         """A link was committed: bring it to its record, and take the device it `replaced` off the phone."""
         self._records.wake()
@@ -194,6 +249,15 @@ class Sessions:
 
     async def _tell(self, tx: Tx, client_id: str, session_id: str, patch: dict[str, Any]) -> None:
         await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
+        await self._announce(tx, client_id, session_id, patch)
+
+    async def _announce(self, tx: Tx, client_id: str, session_id: str, patch: Mapping[str, Any]) -> None:
+        state = SessionState(patch["state"])
+        if state not in EVENTS:
+            return
+        data = {"id": session_id, "state": state.value, "state_reason": patch.get("state_reason")}
+        told = Event(client_id=client_id, type=EVENTS[state], data=data, at=self._clock.now(), session_id=session_id)
+        await self._webhooks.record(tx, [told])
 
 
 def _key(client_id: str) -> CollectionKey:

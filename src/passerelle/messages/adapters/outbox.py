@@ -9,7 +9,7 @@ from passerelle.messages.adapters.rows import log_line, read_log, to_message, to
 from passerelle.messages.model import UNBOUND, Event, Message, Status
 from passerelle.whatsapp.model import ReceiptKind
 
-RANKS = {ReceiptKind.FAILED: 1, ReceiptKind.DELIVERED: 2, ReceiptKind.READ: 3}
+RANKS = {ReceiptKind.SENT: 0, ReceiptKind.FAILED: 1, ReceiptKind.DELIVERED: 2, ReceiptKind.READ: 3}
 _KINDS = {rank: kind for kind, rank in RANKS.items()}
 BOUND_AT_ONCE = 5_000  # within the 3 s that a statement may take; the sweep goes on with the rest
 _INSERT = """

@@ -15,12 +15,12 @@ _MICROSECOND = timedelta(microseconds=1)
 NOW = "(SELECT :db_now + CAST(:offset_us AS BIGINT))"
 SETTLED = """
 messages.id, messages.client_id, messages.session_id, messages.reference, messages.state, messages.attempts,
-    messages.max_attempts, messages.due_us, messages.last_error
+    messages.max_attempts, messages.due_us, messages.last_error, messages.user_id, messages.recipient
 """
 _AGENDA = """
-SELECT client_id, session_id, device, paused_until_us,
+SELECT client_id, session_id, device, paused_until_us, linked_us,
     (SELECT MIN(due_us) FROM messages WHERE session_id = linked_phones.session_id AND state = 'pending') AS due_us
-FROM linked_phones
+FROM linked_phones WHERE holder = :worker_id
 """
 _RESEND = f"""
 UPDATE messages SET state = 'pending', updated_us = :db_now
@@ -42,8 +42,10 @@ WHERE ready.session_id = {{session}} AND ready.state = 'pending' AND ready.due_u
 ORDER BY ready.due_us, ready.order_us LIMIT {{limit}}
 """  # noqa: S608
 _EACH_SESSION = f"""
-SELECT locked.id FROM EACH(:wanted AS (session_id TEXT, at_most BIGINT)) AS wanted CROSS JOIN LATERAL (
+SELECT locked.id FROM EACH(:wanted AS (session_id TEXT, at_most BIGINT)) AS wanted
+LEFT JOIN linked_phones AS phone ON phone.session_id = wanted.session_id CROSS JOIN LATERAL (
 {_READY.format(session="wanted.session_id", limit="wanted.at_most")} FOR UPDATE OF ready SKIP LOCKED) AS locked
+WHERE COALESCE(phone.holder, :worker_id) = CAST(:worker_id AS TEXT)
 """  # noqa: S608
 _CHOSEN = {
     "sqlite": _READY.format(session=":session_id", limit=":at_most"),
@@ -92,10 +94,10 @@ WHERE one.id = :id AND messages.session_id = one.session_id AND messages.recipie
 class SqlOutboxQueue:
     """See `OutboxQueue`."""
 
-    async def agenda(self, tx: Tx, *, offset: timedelta) -> list[Speaker]:
+    async def agenda(self, tx: Tx, *, worker_id: str, offset: timedelta) -> list[Speaker]:
         """See `OutboxQueue.agenda`."""
         await tx.sql(_RESEND, offset_us=offset // _MICROSECOND)
-        return [_speaker(row) for row in await tx.sql(_AGENDA)]
+        return [_speaker(row) for row in await tx.sql(_AGENDA, worker_id=worker_id)]
 
     async def claim(self, tx: Tx, wanted: Sequence[Claim], *, worker_id: str, offset: timedelta) -> list[Message]:
         """See `OutboxQueue.claim`: one statement for all sessions on PostgreSQL, one for each on SQLite."""
@@ -131,6 +133,7 @@ def _speaker(row: Row) -> Speaker:
         session_id=row["session_id"],
         device=row["device"],
         due_at=None if row["due_us"] is None else from_us(row["due_us"]),
+        linked_at=from_us(row["linked_us"]),
         paused_until=None if row["paused_until_us"] is None else from_us(row["paused_until_us"]),
     )
 

@@ -15,10 +15,10 @@ from passerelle.whatsapp.model import Receipt
 SEEN_BEFORE_US = 120_000_000  # a receipt may be earlier than the knowledge that the answer to its message got lost
 INFERRED_WITHIN = timedelta(hours=24)  # later, a receipt in that lane is more likely somebody's own message
 _ADD = """
-INSERT INTO receipts (session_id, provider_id, rank, recipient, detail, at_us, seen_us)
-SELECT new.session_id, new.provider_id, new.rank, new.recipient, new.detail, new.at_us, :db_now
-FROM EACH(:receipts AS (session_id TEXT, provider_id TEXT, rank BIGINT, recipient TEXT, detail TEXT, at_us BIGINT))
-    AS new WHERE TRUE ORDER BY new.session_id, new.provider_id, new.rank ON CONFLICT DO NOTHING
+INSERT INTO receipts (session_id, provider_id, rank, recipient, detail, reference, at_us, seen_us)
+SELECT new.session_id, new.provider_id, new.rank, new.recipient, new.detail, new.reference, new.at_us, :db_now
+FROM EACH(:receipts AS (session_id TEXT, provider_id TEXT, rank BIGINT, recipient TEXT, detail TEXT, reference TEXT,
+    at_us BIGINT)) AS new WHERE TRUE ORDER BY new.session_id, new.provider_id, new.rank ON CONFLICT DO NOTHING
 """
 _TOLD = """
 SELECT receipts.session_id, receipts.provider_id, MAX(receipts.rank) AS rank, MAX(receipts.detail) AS detail
@@ -27,8 +27,10 @@ FROM receipts JOIN EACH(:receipts AS (session_id TEXT, provider_id TEXT)) AS wan
 GROUP BY receipts.session_id, receipts.provider_id
 """
 # Where `failed` has been told, only what proves the opposite counts more.
-_STATE = "CASE new.rank WHEN 3 THEN 'read' WHEN 2 THEN 'delivered' ELSE 'failed' END"
-_RANK = "CASE messages.state WHEN 'read' THEN 3 WHEN 'delivered' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END"
+_STATE = "CASE new.rank WHEN 3 THEN 'read' WHEN 2 THEN 'delivered' WHEN 1 THEN 'failed' ELSE 'sent' END"
+_RANK = """
+CASE messages.state WHEN 'read' THEN 3 WHEN 'delivered' THEN 2 WHEN 'failed' THEN 1 WHEN 'unknown' THEN -1 ELSE 0 END
+"""
 _AGAIN = "new.rank = 1 AND every_failure = 1 AND attempts < max_attempts"  # MISSION C4: every failure counts
 _MOVE = f"""
 UPDATE messages SET updated_us = :db_now, last_error = CASE new.rank WHEN 1 THEN new.detail END,
@@ -40,6 +42,17 @@ WHERE messages.session_id = new.session_id AND messages.provider_id = new.provid
     AND new.rank > {_RANK} AND messages.state IN ('sent', 'delivered', 'read', 'failed', 'unknown')
 RETURNING {SETTLED}
 """  # noqa: S608 -- our own statements, here and below
+# A provider that gives our own id back leaves nothing to guess.
+_NAMED = """
+UPDATE messages SET provider_id = named.provider_id
+FROM (SELECT session_id, reference, MIN(provider_id) AS provider_id FROM receipts WHERE reference IS NOT NULL
+    AND {which} GROUP BY session_id, reference) AS named
+WHERE messages.id = named.reference AND messages.session_id = named.session_id AND messages.state = 'unknown'
+    AND messages.provider_id IS NULL
+RETURNING messages.session_id, messages.provider_id
+"""
+_THESE = "reference IN (SELECT wanted.reference FROM EACH(:receipts AS (reference TEXT)) AS wanted)"
+_LATELY = "seen_us > :db_now - 86400000000"
 # The only unknown message of a lane in which nothing is being sent, and an id of ours there that no message has.
 _INFER = f"""
 WITH guessed AS MATERIALIZED (
@@ -71,21 +84,27 @@ class SqlReceiptBook:
         rows = [_to_row(receipt) for receipt in receipts]
         await lock_receipts(tx, [receipt.provider_id for receipt in receipts])
         await tx.sql(_ADD, receipts=rows)
+        named = await tx.sql(_NAMED.format(which=_THESE), receipts=rows) if _any_named(receipts) else []
         infer = _INFER.format(which=_IN_THESE_LANES)
         guessed = await tx.sql(infer, receipts=rows, inferred=_inferred(now))  # perhaps by a receipt of before
-        return await _move(tx, [*rows, *guessed], now)
+        return await _move(tx, [*rows, *named, *guessed], now)
 
     async def join_leftovers(self, tx: Tx, *, now: datetime) -> list[Settled]:
         """See `ReceiptBook.join_leftovers`."""
+        named = await tx.sql(_NAMED.format(which=_LATELY))
         which = "messages.due_us > :since_us"
         rows = await tx.sql(_INFER.format(which=which), inferred=_inferred(now), since_us=to_us(now - INFERRED_WITHIN))
-        return await _move(tx, rows, now)
+        return await _move(tx, [*named, *rows], now)
 
 
 async def _move(tx: Tx, rows: Sequence[Mapping[str, object]], now: datetime) -> list[Settled]:
     if not rows:
         return []
     return [to_settled(row) for row in await tx.sql(_MOVE, receipts=rows, now_us=to_us(now))]
+
+
+def _any_named(receipts: Sequence[Receipt]) -> bool:
+    return any(receipt.reference is not None for receipt in receipts)
 
 
 def _inferred(now: datetime) -> str:
@@ -99,5 +118,6 @@ def _to_row(receipt: Receipt) -> dict[str, object]:
         "recipient": receipt.to,
         "rank": RANKS[receipt.kind],
         "detail": receipt.detail,
+        "reference": receipt.reference,
         "at_us": to_us(receipt.at),
     }

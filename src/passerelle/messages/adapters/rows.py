@@ -75,6 +75,8 @@ def to_settled(row: Row) -> Settled:
         max_attempts=row["max_attempts"],
         due_at=from_us(row["due_us"]),
         last_error=row["last_error"],
+        user_id=row["user_id"],
+        to=row["recipient"],
     )
 
 
@@ -95,6 +97,7 @@ def _content(document: str) -> Content:
     return Content(
         type=MessageType(parts["type"]),
         text=parts.get("text"),
+        media_id=parts.get("media_id"),
         media_url=parts.get("media_url"),
         caption=parts.get("caption"),
         template=parts.get("template"),

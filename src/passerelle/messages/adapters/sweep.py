@@ -1,5 +1,6 @@
 """The outbox in SQL: what time and dead workers do to it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from passerelle.db import Tx
@@ -33,6 +34,11 @@ _GIVE_BACK = """
 UPDATE messages SET state = 'pending', worker_id = NULL, claims = claims - 1, updated_us = :db_now
 WHERE state = 'claimed' AND worker_id = :worker_id RETURNING id
 """
+_TAKE_OVER = f"""
+UPDATE messages SET state = 'pending', worker_id = NULL, updated_us = :db_now
+WHERE state = 'claimed' AND session_id = ANY(:session_ids) AND worker_id <> :worker_id
+    AND claims - attempts < {CLAIMS_PER_MESSAGE} RETURNING id
+"""  # noqa: S608
 _EXPIRE = f"""
 WITH late AS MATERIALIZED (
     SELECT id FROM messages WHERE state = 'pending' AND expires_us <= :now_us LIMIT {EXPIRED_AT_ONCE} {{skip}})
@@ -77,6 +83,10 @@ class SqlOutboxSweep:
     async def give_back(self, tx: Tx, *, worker_id: str) -> int:
         """See `OutboxSweep.give_back`."""
         return len(await tx.sql(_GIVE_BACK, worker_id=worker_id))
+
+    async def take_over(self, tx: Tx, *, session_ids: Sequence[str], worker_id: str) -> int:
+        """See `OutboxSweep.take_over`."""
+        return len(await tx.sql(_TAKE_OVER, session_ids=list(session_ids), worker_id=worker_id))
 
     async def expire(self, tx: Tx, *, now: datetime) -> list[Settled]:
         """See `OutboxSweep.expire`."""

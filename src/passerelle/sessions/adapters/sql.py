@@ -5,7 +5,7 @@ from datetime import datetime
 
 from passerelle.db import Row, Tx
 from passerelle.db.units import to_us
-from passerelle.sessions.ports import LinkedPhone, Number, Voice
+from passerelle.sessions.ports import CHANNEL, LinkedPhone, Number, Portable, Voice
 
 _SPEAKERS = """
 SELECT client_id, user_id, session_id FROM linked_phones AS linked
@@ -15,6 +15,14 @@ ORDER BY linked_us DESC, session_id DESC
 _OLDEST = """
 SELECT client_id, user_id, session_id FROM linked_phones WHERE client_id = :client_id
 ORDER BY linked_us, session_id LIMIT 1
+"""
+_PUT = """
+INSERT INTO linked_phones (client_id, phone_number, session_id, user_id, device, linked_us, holder, fence, held_us)
+VALUES (:client_id, :phone_number, :session_id, :user_id, :device, :db_now, :holder, 1, :db_now)
+ON CONFLICT (client_id, phone_number) DO UPDATE SET session_id = excluded.session_id, user_id = excluded.user_id,
+    device = excluded.device, linked_us = excluded.linked_us, holder = excluded.holder,
+    fence = linked_phones.fence + 1, held_us = excluded.held_us, paused_until_us = NULL, seen_us = NULL,
+    reconnect_us = NULL
 """
 
 
@@ -33,18 +41,12 @@ class SqlPhoneBook:
             Number(row["client_id"], row["phone_number"]): LinkedPhone(row["session_id"], row["device"]) for row in rows
         }
 
-    async def put(self, tx: Tx, number: Number, linked: LinkedPhone, *, user_id: str) -> None:
+    async def put(
+        self, tx: Tx, number: Number, linked: LinkedPhone, *, user_id: str, holder: str | None = None
+    ) -> None:
         """See `PhoneBook.put`."""
-        await tx.sql(
-            "INSERT INTO linked_phones (client_id, phone_number, session_id, user_id, device, linked_us)"
-            " VALUES (:client_id, :phone_number, :session_id, :user_id, :device, :db_now)"
-            " ON CONFLICT (client_id, phone_number) DO UPDATE SET"
-            " session_id = excluded.session_id, user_id = excluded.user_id,"
-            " device = excluded.device, linked_us = excluded.linked_us",
-            **number._asdict(),
-            **linked._asdict(),
-            user_id=user_id,
-        )
+        await tx.sql(_PUT, **number._asdict(), **linked._asdict(), user_id=user_id, holder=holder)
+        await tx.notify(CHANNEL, "")
 
     async def remove(self, tx: Tx, *, client_id: str, session_id: str) -> bool:
         """See `PhoneBook.remove`."""
@@ -53,7 +55,22 @@ class SqlPhoneBook:
             client_id=client_id,
             session_id=session_id,
         )
+        await tx.notify(CHANNEL, "")
         return bool(rows)
+
+
+class SqlBackupBook:
+    """See `BackupBook`."""
+
+    async def page(self, tx: Tx, *, after: str, limit: int) -> list[Portable]:
+        """See `BackupBook.page`."""
+        rows = await tx.sql(
+            "SELECT client_id, user_id, phone_number, session_id, device, proxy FROM linked_phones"
+            " WHERE session_id > :after ORDER BY session_id LIMIT :at_most",
+            after=after,
+            at_most=limit,
+        )
+        return [Portable(*(row[name] for name in Portable._fields)) for row in rows]
 
 
 class SqlSpeakerBook:

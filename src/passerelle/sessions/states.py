@@ -1,0 +1,102 @@
+"""What the connections of linked phones tell: a state by evidence, written down when it changes."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from passerelle.clock import Clock
+from passerelle.db import Database, Tx
+from passerelle.sessions.holding import Holding
+from passerelle.sessions.model import SessionState
+from passerelle.sessions.ports import SeenBook
+from passerelle.sessions.service import Sessions
+from passerelle.whatsapp.model import Connection, ConnectionChanged
+
+RESTRICTED_FOR = timedelta(hours=1)  # where WhatsApp does not say how long
+CONFLICT = "conflict"
+log = structlog.get_logger()
+
+
+class States:
+    """Hears of connections, and tells sessions."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        sessions: Sessions,
+        holding: Holding,
+        book: SeenBook,
+        database: Database,
+        clock: Clock,
+    ) -> None:
+        """Believe what is told of phones that `worker_id` holds."""
+        self._worker_id = worker_id
+        self._sessions = sessions
+        self._holding = holding
+        self._book = book
+        self._database = database
+        self._clock = clock
+        self._told: dict[str, tuple[SessionState, str]] = {}
+        self._flushed: dict[str, datetime] = {}
+
+    async def heard(self, events: Sequence[ConnectionChanged]) -> None:
+        """In their order. Raises `Unavailable`: tell them again."""
+        for event in events:
+            await self._heard(event)
+
+    async def flush(self) -> None:
+        """Write down when the phones held here last proved that they live. Raises `Unavailable`."""
+        seen = self._holding.evidence()
+        fresh = {one: at for one, at in seen.items() if self._flushed.get(one) != at}
+        if fresh:
+            await self._database.run(partial(self._book.seen, worker_id=self._worker_id, times=fresh))
+        self._flushed = seen
+
+    async def _heard(self, event: ConnectionChanged) -> None:
+        match event.connection:
+            case Connection.CONNECTED:
+                await self._tell(event.session_id, SessionState.CONNECTED, "")
+            case Connection.DISCONNECTED:
+                await self._tell(event.session_id, SessionState.DISCONNECTED, event.reason or "")
+            case Connection.REPLACED:
+                if await self._holding.replaced(event.session_id):
+                    log.warning("⚠️ Another device uses this linked phone's place", session=event.session_id)
+                    await self._tell(event.session_id, SessionState.DISCONNECTED, CONFLICT)
+            case Connection.RESTRICTED | Connection.LOGGED_OUT:
+                await self._ended(event)
+
+    async def _tell(self, session_id: str, state: SessionState, reason: str) -> None:
+        """Unless it is known, or this phone is another worker's by now, or WhatsApp restricts it."""
+        if self._told.get(session_id) == (state, reason):
+            return
+
+        async def tell(tx: Tx) -> bool:
+            owner = await self._book.owner(tx, session_id=session_id)
+            if owner is None or owner.holder != self._worker_id:
+                return False
+            if owner.paused_until is not None and owner.paused_until > self._clock.now():
+                return False
+            await self._sessions.connection(
+                tx, client_id=owner.client_id, session_id=session_id, state=state, reason=reason
+            )
+            return True
+
+        if await self._database.run(tell):
+            self._told[session_id] = (state, reason)
+            self._sessions.wake()
+
+    async def _ended(self, event: ConnectionChanged) -> None:
+        """Whoever hears it: WhatsApp says so of the account, not of a connection."""
+        self._told.pop(event.session_id, None)
+        owner = await self._database.read(partial(self._book.owner, session_id=event.session_id))
+        if owner is None:
+            return
+        where = {"client_id": owner.client_id, "session_id": event.session_id}
+        if event.connection is Connection.LOGGED_OUT:
+            await self._sessions.gone(**where)
+        else:
+            until = event.until or self._clock.now() + RESTRICTED_FOR
+            await self._sessions.paused(**where, until=until, reason=event.reason)
