@@ -25,7 +25,7 @@ PATH = "/api/messages"
 BO = "+33639980100"
 JSON = {"Content-Type": "application/json"}
 FIELDS = {
-    *("id", "status", "user_id", "session_id", "to", "type", "text", "media_url", "caption", "template"),
+    *("id", "status", "user_id", "session_id", "to", "type", "text", "media_id", "media_url", "caption", "template"),
     *("attempts", "max_attempts", "claims", "created_at", "send_at", "due_at", "expires_at", "last_error", "history"),
 }
 
@@ -155,6 +155,7 @@ async def test_a_number_may_be_written_in_many_ways(api: httpx.AsyncClient, to: 
 async def test_whatever_the_phones_connection_is_just_now_a_message_is_accepted(tmp_path: Path) -> None:
     async with gateway(tmp_path) as app, http(app) as client:
         await linked(app)
+        assert app.sandbox is not None
         assert app.sandbox.world is not None
         app.sandbox.world.set_phone(NUMBER, online=False)
         assert (await client.post(PATH, json=text())).status_code == 202
@@ -422,6 +423,7 @@ async def test_the_same_request_thirty_times_at_once_is_one_message(either: http
 async def test_a_request_is_repeated_also_when_its_time_has_passed_meanwhile(app: App, api: httpx.AsyncClient) -> None:
     headers, wish = {"Idempotency-Key": "once"}, text(send_at=(app.clock.now() + timedelta(hours=1)).isoformat())
     first = await api.post(PATH, json=wish, headers=headers)
+    assert app.sandbox is not None
     assert app.sandbox.world is not None
     app.sandbox.world.advance(timedelta(hours=3))
     again = await api.post(PATH, json=wish, headers=headers)

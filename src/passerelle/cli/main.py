@@ -10,11 +10,12 @@ import structlog
 import typer
 
 from passerelle import __version__
+from passerelle.cli.phones import sessions
+from passerelle.cli.prepare import prepare, redactor_of
 from passerelle.errors import Misconfigured, PasserelleError
 
 if TYPE_CHECKING:
-    from passerelle.redaction import Redactor
-    from passerelle.settings import Settings
+    pass
 
 FAILED, WRONG = 1, 2
 Port = Annotated[int | None, typer.Option(help="Port to listen on; PASSERELLE_PORT otherwise.")]
@@ -42,6 +43,7 @@ app.add_typer(db, name="db")
 app.add_typer(records, name="records")
 app.add_typer(clients, name="clients")
 app.add_typer(media, name="media")
+app.add_typer(sessions, name="sessions")
 
 
 def run() -> None:
@@ -79,7 +81,7 @@ def serve(
     """Serve the API, with a worker in the same process. Example: passerelle serve --port 8000."""
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
-    settings, redactor = _prepare(host=host, port=port)
+    settings, redactor = prepare(host=host, port=port)
     worker_here = not no_worker and workers == 0
     _run(
         lambda stop: server.serve(settings, redactor, stop=stop, workers=workers, worker_here=worker_here),
@@ -92,7 +94,7 @@ def worker(*, child: Annotated[bool, typer.Option("--child", hidden=True)] = Fal
     """Work beside other processes that serve the API (PostgreSQL). Example: passerelle worker."""
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
-    settings, redactor = _prepare()
+    settings, redactor = prepare()
     _run(lambda stop: server.work(settings, redactor, stop=stop), child=child)
 
 
@@ -101,7 +103,7 @@ def sandbox(*, host: Host = None, port: Port = None) -> None:
     """Serve one simulated WhatsApp to gateways on several machines. Example: passerelle sandbox --port 8100."""
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
-    settings, _ = _prepare(host=host, port=port)
+    settings, _ = prepare(host=host, port=port)
     _run(lambda stop: server.serve_world(settings, stop=stop), child=False)
 
 
@@ -114,7 +116,7 @@ def demo(
     """Play a short story on a simulated WhatsApp, then go on serving. Example: passerelle demo --once."""
     from passerelle.cli.demo import play  # noqa: PLC0415 -- 0.5 s
 
-    settings, redactor = _prepare(port=port, quiet=True)
+    settings, redactor = prepare(port=port, quiet=True)
     sys.exit(play(settings, redactor, once=once))
 
 
@@ -129,7 +131,7 @@ def pair(
     """Link a phone: shows the code with its countdown, ends when linked. Example: passerelle pair anna +33639980001."""
     from passerelle.cli.pair import follow  # noqa: PLC0415 -- 0.3 s
 
-    settings, redactor = _prepare(quiet=True)
+    settings, redactor = prepare(quiet=True)
     sys.exit(follow(settings, redactor, user, phone, force=force, as_json=as_json))
 
 
@@ -148,7 +150,7 @@ def send(
 
     if (csv is None) == (not (to and text)):
         raise Misconfigured("send needs either TO and TEXT, or --csv FILE.")
-    settings, redactor = _prepare(quiet=True)
+    settings, redactor = prepare(quiet=True)
     if csv is not None:
         sys.exit(send_file(settings, redactor, user, csv, at=at, as_json=as_json))
     sys.exit(send_one(settings, redactor, user, to, text, at=at, as_json=as_json))
@@ -167,7 +169,7 @@ def doctor(
     from passerelle.settings import examine_settings  # noqa: PLC0415 -- 0.3 s
 
     settings, wrong = examine_settings()
-    visit = Doctor(settings, wrong, _redactor(settings), lang=lang or settings.lang)
+    visit = Doctor(settings, wrong, redactor_of(settings), lang=lang or settings.lang)
     if as_list:
         typer.echo(visit.names())
     else:
@@ -179,7 +181,7 @@ def upgrade() -> None:
     """Bring the tables to the newest version. Example: passerelle db upgrade."""
     from passerelle.cli.database import upgrade_database  # noqa: PLC0415 -- 0.5 s
 
-    settings, _ = _prepare()
+    settings, _ = prepare()
     typer.echo(asyncio.run(upgrade_database(settings)))
 
 
@@ -206,7 +208,7 @@ def import_(folder: Annotated[Path, typer.Argument(help="The folder records/ of 
     """Bring records from JSON files; nothing is overwritten. Example: passerelle records import data/records."""
     from passerelle.cli.tend import import_folder  # noqa: PLC0415 -- 0.3 s
 
-    sys.exit(import_folder(*_prepare(quiet=True), folder))
+    sys.exit(import_folder(*prepare(quiet=True), folder))
 
 
 @clients.command("add")
@@ -214,7 +216,7 @@ def add_client(name: Annotated[str, typer.Argument(help="What the client is call
     """Make a client and show its key, this once. Example: passerelle clients add "Back office"."""
     from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
 
-    sys.exit(tend.add_client(*_prepare(quiet=True), name))
+    sys.exit(tend.add_client(*prepare(quiet=True), name))
 
 
 @clients.command()
@@ -226,7 +228,21 @@ def keys(
     """The keys of a client, without their secrets. Example: passerelle clients keys client_1a2b3c4d5e6f."""
     from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
 
-    sys.exit(tend.show_keys(*_prepare(quiet=True), client_id, new=new))
+    sys.exit(tend.show_keys(*prepare(quiet=True), client_id, new=new))
+
+
+@media.command("add")
+def add_media(
+    files: Annotated[list[Path], typer.Argument(help="Pictures, films, sounds, documents.")],
+    user: Annotated[str, typer.Option("--user", help="Whose they are: any text.")],
+    category: Annotated[str, typer.Option("--category", help="deleted-messages, view-once or scheduled-status.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per file.")] = False,
+) -> None:
+    """Keep files and get a link to each. Example: passerelle media add photo.jpg --user anna --category view-once."""
+    from passerelle.cli.upload import add  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(add(*prepare(quiet=True), files, user=user, category=category, as_json=as_json))
 
 
 @media.command()
@@ -246,7 +262,7 @@ def migrate(
 
     stores = {"from": source, "to": to, "delete_source": delete_source}
     how = {"dry_run": dry_run, "limit": limit, "jobs": at_once}
-    sys.exit(move(*_prepare(quiet=True), stores | how, bandwidth=bandwidth, as_json=as_json))
+    sys.exit(move(*prepare(quiet=True), stores | how, bandwidth=bandwidth, as_json=as_json))
 
 
 @media.command()
@@ -262,37 +278,13 @@ def promote(
     from passerelle.cli.media import migrate as move  # noqa: PLC0415 -- 0.3 s
 
     wish = {"delete_source": True, "dry_run": dry_run, "limit": limit, "jobs": at_once}
-    sys.exit(move(*_prepare(quiet=True), wish, bandwidth=bandwidth, as_json=as_json))
+    sys.exit(move(*prepare(quiet=True), wish, bandwidth=bandwidth, as_json=as_json))
 
 
 def _tend(verb: str) -> None:
     from passerelle.cli.tend import tend  # noqa: PLC0415 -- 0.3 s
 
-    sys.exit(tend(*_prepare(quiet=True), verb))
-
-
-def _prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]":
-    from passerelle.logs import set_up_logs  # noqa: PLC0415 -- 0.1 s
-    from passerelle.settings import read_settings  # noqa: PLC0415 -- 0.3 s
-
-    settings = read_settings(**given)
-    redactor = _redactor(settings)
-    set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
-    return settings, redactor
-
-
-def _redactor(settings: "Settings") -> "Redactor":
-    from passerelle.db.url import password_of  # noqa: PLC0415 -- 0.1 s
-    from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
-
-    secrets = (
-        settings.secret("admin_key"),
-        settings.secret("secret_key"),
-        settings.secret("redis_password"),
-        settings.secret("kv_rest_api_token"),
-        password_of(settings.secret("database_url")),
-    )
-    return Redactor(secret for secret in secrets if secret)
+    sys.exit(tend(*prepare(quiet=True), verb))
 
 
 def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, child: bool) -> None:

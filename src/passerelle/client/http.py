@@ -1,5 +1,9 @@
 """The client over httpx: plain HTTP, or the control socket of a gateway on this machine."""
 
+import json
+import os
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -8,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 
 ANSWER_LIMIT_S = 40.0  # a code may take 25 s
+STORES, SLOWEST_STORE = 4, 256 * 1024  # bytes a second: what a store may take for a file before the next one is tried
 Json = dict[str, Any]
 UNREACHABLE: Json = {
     "code": "gateway_unreachable",
@@ -136,6 +141,19 @@ class Client:
         """One more key for a client, shown this once."""
         return self._ask("POST", f"/api/clients/{quote(client_id, safe='')}/keys")
 
+    def export_sessions(self, passphrase: str) -> Iterator[str]:
+        """The sealed lines of every linked phone, the head first. Raises `ApiProblem`."""
+        wish = {"passphrase": passphrase}
+        with self._http.stream("POST", "/api/whatsapp/sessions/export", json=wish, timeout=None) as response:
+            if response.is_error:
+                raise ApiProblem(response.status_code, json.loads(response.read()))
+            yield from response.iter_lines()
+
+    def import_session(self, passphrase: str, *, head: str, line: str) -> Json:
+        """Bring one of them: its session, and what became of it. Raises `ApiProblem`."""
+        wish = {"passphrase": passphrase, "head": head, "line": line}
+        return self._ask("POST", "/api/whatsapp/sessions/import", json=wish)
+
     def tend_records(self, verb: str) -> Json:
         """``reload``, ``restore`` or ``accept``: how many records of each sort that was about."""
         return self._ask("POST", f"/api/records/{verb}")
@@ -144,6 +162,16 @@ class Client:
         """Save records that are not there yet: how many were saved, were there, and which are there with other data."""
         wish = {"client_id": client_id, "collection": collection, "records": records}
         return self._ask("POST", "/api/records/import", json=wish)
+
+    def add_media(self, file: FileIO, *, name: str, user_id: str, category: str) -> Json:
+        """Keep a file; it is read piece by piece. Waits for as long as four stores may take, one after the other.
+
+        Raises:
+            ApiProblem: it was not kept.
+        """
+        limit_s = ANSWER_LIMIT_S + STORES * os.fstat(file.fileno()).st_size / SLOWEST_STORE
+        fields = {"user_id": user_id, "category": category}
+        return self._ask("POST", "/api/media", data=fields, files={"file": (name, file)}, timeout=limit_s)
 
     def start_migration(self, wish: Json) -> Json:
         """Begin to move media from store to store. Raises `ApiProblem`, for instance ``migration_running``."""

@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 from passerelle.errors import Conflict, Invalid, NotFound, Text
@@ -13,6 +13,7 @@ DEFAULT_CLIENT = "default"
 CLIENTS, LOGINS = "clients", "logins"
 MARK = "pas"
 NAME_LIMIT = 200
+OVERLAP = timedelta(hours=24)
 
 
 class UnknownClient(NotFound):
@@ -39,6 +40,22 @@ class BadName(Invalid):
     hint = Text("Send another name.", "Envoyez un autre nom.")
 
 
+class BadLabel(Invalid):
+    """A label that nobody could read."""
+
+    code = "invalid_label"
+    text = Text("The label of a key has at most 200 characters.", "Le libellé d'une clé a au plus 200 caractères.")
+    hint = Text("Send another label, or none.", "Envoyez un autre libellé, ou aucun.")
+
+
+class KeyEnded(Conflict):
+    """The key is good no more: nothing can take its place."""
+
+    code = "key_ended"
+    text = Text("This key is good no more.", "Cette clé n'est plus valable.")
+    hint = Text("Make a new one: POST /api/clients/{id}/keys.", "Créez-en une autre : POST /api/clients/{id}/keys.")
+
+
 class ClientGone(Conflict):
     """The client was removed."""
 
@@ -53,6 +70,7 @@ class Caller:
 
     client_id: str = DEFAULT_CLIENT
     admin: bool = False
+    key_id: str = field(default="", compare=False)  # of a client's key; who asks is the client, by whichever of them
 
 
 class ApiKey(NamedTuple):
@@ -76,7 +94,12 @@ class ApiKey(NamedTuple):
         return cls(f"client_{parts[1]}", parts[2], parts[3])
 
     def __str__(self) -> str:
-        return f"{MARK}_{self.client_id.removeprefix('client_')}_{self.key_id}_{self.secret}"
+        return f"{self.prefix}_{self.secret}"
+
+    @property
+    def prefix(self) -> str:
+        """What may be shown of it: whose it is and which."""
+        return prefix_of(self.client_id, self.key_id)
 
     @property
     def digest(self) -> str:
@@ -92,10 +115,16 @@ class KeptKey:
     digest: str
     created_at: datetime
     revoked: bool
+    label: str = ""
+    expires_at: datetime | None = None
 
-    def opens_to(self, key: ApiKey) -> bool:
+    def opens_to(self, key: ApiKey, *, now: datetime) -> bool:
         """Whether `key` is this one, and still good."""
-        return hmac.compare_digest(self.digest, key.digest) and not self.revoked
+        return hmac.compare_digest(self.digest, key.digest) and self.is_good(now)
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether it is neither revoked nor replaced for long enough."""
+        return not self.revoked and (self.expires_at is None or now < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +137,49 @@ class Client:
     removed: bool
     keys: tuple[KeptKey, ...]
 
+    def key(self, key_id: str) -> KeptKey:
+        """The key of that id.
 
-def new_document(name: str, key: ApiKey, *, now: datetime) -> dict[str, Any]:
+        Raises:
+            UnknownKey: there is none.
+        """
+        found = next((key for key in self.keys if key.id == key_id), None)
+        if found is None:
+            raise UnknownKey
+        return found
+
+
+def prefix_of(client_id: str, key_id: str) -> str:
+    """How a key of this client begins."""
+    return f"{MARK}_{client_id.removeprefix('client_')}_{key_id}"
+
+
+def checked_label(label: str) -> str:
+    """The label, without the space around it.
+
+    Raises:
+        BadLabel: nobody could read it.
+    """
+    label = label.strip()
+    if len(label) > NAME_LIMIT or not label.isprintable():
+        raise BadLabel
+    return label
+
+
+def new_document(name: str, key: ApiKey, *, label: str = "", now: datetime) -> dict[str, Any]:
     """The document of a new client; flat, so that a fact can tell one thing of it."""
-    return {"name": name, "created_at": now.isoformat(), **key_entry(key, now=now)}
+    return {"name": name, "created_at": now.isoformat(), **key_entry(key, label=label, now=now)}
 
 
-def key_entry(key: ApiKey, *, now: datetime) -> dict[str, Any]:
+def key_entry(key: ApiKey, *, label: str = "", now: datetime) -> dict[str, Any]:
     """What a document gains by one more key."""
-    return {f"key:{key.key_id}": {"digest": key.digest, "created_at": now.isoformat()}}
+    labelled = {"label": label} if label else {}
+    return {f"key:{key.key_id}": {"digest": key.digest, "created_at": now.isoformat()} | labelled}
+
+
+def expiry_entry(key_id: str, *, at: datetime) -> dict[str, Any]:
+    """What a document gains by a key that another one replaces."""
+    return {f"expires:{key_id}": at.isoformat()}
 
 
 def revoked_entry(key_id: str, *, now: datetime) -> dict[str, Any]:
@@ -137,9 +200,12 @@ def from_document(client_id: str, data: dict[str, Any]) -> Client:
 
 def _key(name: str, data: dict[str, Any]) -> KeptKey:
     key_id = name.removeprefix("key:")
+    expires_at = data.get(f"expires:{key_id}")
     return KeptKey(
         id=key_id,
         digest=data[name]["digest"],
         created_at=datetime.fromisoformat(data[name]["created_at"]),
         revoked=f"revoked:{key_id}" in data,
+        label=data[name].get("label", ""),
+        expires_at=None if expires_at is None else datetime.fromisoformat(expires_at),
     )

@@ -1,0 +1,91 @@
+"""``passerelle sessions``: linked phones leave for another machine, sealed, and come from one."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from passerelle.cli.prepare import prepare
+from passerelle.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from passerelle.client import Client
+
+VARIABLE = "PASSERELLE_PASSPHRASE"
+SIGNS = {"imported": "✅", "there_already": "✅", "number_taken": "⚠️"}
+File = Annotated[Path, typer.Argument(help="Where the sealed lines are.")]
+sessions = typer.Typer(help="Linked phones.", no_args_is_help=True)
+
+
+@sessions.command("export")
+def export(file: File) -> None:
+    """Write every linked phone with its keys, sealed. Example: passerelle sessions export phones.sealed."""
+    passphrase = _passphrase(twice=True)
+
+    def do(client: "Client") -> int:
+        if file.exists():
+            raise Misconfigured(f"{file} is there already; nothing was written.")
+        fresh = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            with fresh.open("x", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+                phones = sum(bool(out.write(line + "\n")) for line in client.export_sessions(passphrase)) - 1
+            fresh.rename(file)
+        except OSError as error:
+            raise Misconfigured(f"{file} cannot be written: {error.strerror}.") from None
+        finally:
+            fresh.unlink(missing_ok=True)
+        print(f"✅ {phones} linked phone(s) exported to {file}. Unlink or stop them here before you import them.")  # noqa: T201 -- the command line speaks
+        return 0
+
+    sys.exit(_with_gateway(do))
+
+
+@sessions.command("import")
+def import_(file: File) -> None:
+    """Bring what an export wrote; may be repeated. Example: passerelle sessions import phones.sealed."""
+    try:
+        head, *lines = file.read_text("utf-8").splitlines()
+        json.loads(head)
+    except (OSError, ValueError):
+        raise Misconfigured(f"{file} is not a file that `passerelle sessions export` wrote.") from None
+    passphrase = _passphrase(twice=False)
+
+    def do(client: "Client") -> int:
+        taken = 0
+        for line in lines:
+            told: dict[str, Any] = client.import_session(passphrase, head=head, line=line)
+            print(f"{SIGNS[told['outcome']]} {told['session_id']}: {told['outcome']}")  # noqa: T201 -- the same
+            taken += told["outcome"] == "number_taken"
+        return 1 if taken else 0
+
+    sys.exit(_with_gateway(do))
+
+
+def _with_gateway(do: Callable[["Client"], int]) -> int:
+    from passerelle.cli.reach import gateway  # noqa: PLC0415 -- 0.3 s
+    from passerelle.client import ApiProblem  # noqa: PLC0415 -- the same
+
+    with gateway(*prepare(quiet=True)) as client:
+        try:
+            return do(client)
+        except ApiProblem as problem:
+            print(f"❌ {problem} {problem.hint}".rstrip(), file=sys.stderr)  # noqa: T201 -- the same
+            return 1
+
+
+def _passphrase(*, twice: bool) -> str:
+    """From the environment, else typed; never an argument, which everybody on the machine could read."""
+    known = os.environ.get(VARIABLE)
+    if known:
+        return known
+    if not sys.stdin.isatty():
+        raise Misconfigured(f"Set {VARIABLE}, or type the passphrase at a terminal.")
+    typed = getpass.getpass("Passphrase: ")
+    if twice and typed != getpass.getpass("Once more: "):
+        raise Misconfigured("These were two different passphrases.")
+    return typed

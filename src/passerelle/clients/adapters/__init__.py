@@ -1,0 +1,1 @@
+"""Where what is known of keys and clients lies, beside their records."""

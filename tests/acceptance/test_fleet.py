@@ -1,0 +1,62 @@
+"""Linked phones over many workers that are killed at random: `benchmarks/fleet.py`, and what must be true of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acceptance.gateway import Json, clean_environment
+
+FLEET = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
+LAPSE_S = 15.0
+SLACK_S = 10.0  # a look comes every second; the machine that tests run on is busy
+pytestmark = pytest.mark.mission("Z5")
+
+
+def fleet(database_url: str, *words: str, limit: float) -> Json:
+    """Its figures."""
+    done = subprocess.run(
+        [sys.executable, str(FLEET), "--json", "--database-url", database_url, *words],
+        env=clean_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    assert done.stdout, done.stderr[-3000:]
+    figures: Json = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def expect_kept(figures: Json, *, sessions: int, workers: int) -> None:
+    """What is promised, with slack for a machine of two cores."""
+    messages = figures["messages"]
+    wrong = ("lost", "doubled_untold", "denied", "unsettled", "out_of_order", "refused")
+    assert {name: messages[name] for name in wrong} == dict.fromkeys(wrong, 0), messages
+    assert messages["accepted"] > 0
+    assert figures["held_at_end"] == sessions
+    assert figures["twice"]["max"] < SLACK_S, figures["twice"]
+    kills = [one for one in figures["events"] if one["kind"] == "kill"]
+    assert kills
+    for one in kills:
+        assert one["connected_s"]["count"] == one["phones"], one
+        assert one["connected_s"]["max"] < LAPSE_S + SLACK_S, one
+    share, shares = sessions / workers, figures["shares_at_end"]
+    assert share * 0.8 - 2 < shares["least"] <= shares["most"] < share * 1.2 + 2, shares
+    assert figures["errors"] == []
+
+
+def test_the_phones_of_a_killed_worker_are_held_by_the_others_in_time_and_no_message_is_lost(database_url: str) -> None:
+    figures = fleet(database_url, "--sessions", "200", "--workers", "3", "--seconds", "24", limit=110)
+    expect_kept(figures, sessions=200, workers=3)
+
+
+@pytest.mark.long
+def test_ten_thousand_phones_over_eight_workers_outlive_kills_pauses_and_stops(database_url: str) -> None:
+    seed = os.environ.get("FLEET_SEED", "1")
+    figures = fleet(database_url, "--seed", seed, limit=900)
+    assert {one["kind"] for one in figures["events"]} == {"kill", "freeze", "stop"}
+    expect_kept(figures, sessions=10_000, workers=8)
