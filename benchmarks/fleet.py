@@ -33,7 +33,9 @@ def print_figures(run: Run) -> None:
         f" load {os.getloadavg()[1]:.1f}"
     )
     start, resting, said = figures["start"], figures["idle"], figures["messages"]
-    print(f"all held after {start['held_s']:.1f} s, every record says so after {start['told_s']:.1f} s")
+    told_s = start["told_s"]
+    told = "not every record says so in time" if told_s is None else f"every record says so after {told_s:.1f} s"
+    print(f"all held after {start['held_s']:.1f} s, {told}")
     print(f"shares: at the start {start['shares']}, at the end {figures['shares_at_end']}")
     print(
         f"idle: {resting['statements_per_s']} statements/s, {resting['worker_cores']} cores;"
@@ -58,7 +60,10 @@ def print_figures(run: Run) -> None:
     print(f"held twice with a frozen one: {_line(figures['twice_frozen'], 1, 's')}")
     print(f"messages: {said}")
     print(f"errors logged: {figures['errors'] or 'none'}; the database late: {figures['late']} times")
-    print(f"held once at the end: {figures['held_at_end']:,}; calm after {figures['calm_s']} s")
+    print(
+        f"held once at the end: {figures['held_at_end']:,}; calm after {figures['calm_s']} s,"
+        f" shares even after {figures['even_s']} s"
+    )
 
 
 def _line(figures: dict[str, float], times: float, unit: str) -> str:

@@ -15,9 +15,12 @@ from fleet_figures import Event, fates, lone_gaps, overlaps, spread, waits
 from fleet_load import People, link
 from fleet_whatsapp import WhatsApp
 from passerelle.app import App
+from passerelle.db import Row
+from passerelle.errors import Unavailable
 
 IDLE_S = 15.0
 LINK_LIMIT_S, CALM_LIMIT_S = 240.0, 180.0
+KEPT_ABOVE_SHARE = 1.05
 _TOLD = """
 SELECT COUNT(*) AS told, (SELECT COUNT(*) FROM facts) AS waiting FROM records
 WHERE collection = 'sessions' AND data LIKE '%"state": "connected"%'
@@ -75,19 +78,17 @@ async def connect(run: Run) -> None:
     held_s = time.monotonic() - began_s
     told_s = await until_told(run, began_s)
     run.figures["start"] = {"rows_s": written_s, "held_s": held_s, "told_s": told_s, "shares": shares(run)}
-    note(f"held after {held_s:.1f} s, told after {told_s:.1f} s, {shares(run)}")
+    note(f"held after {held_s:.1f} s, told after {told_s or LINK_LIMIT_S:.1f} s, {shares(run)}")
 
 
-async def until_told(run: Run, began_s: float) -> float:
-    """The seconds until the record of every phone says connected, and no fact waits."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINK_LIMIT_S):
-            while True:
-                rows = await run.app.database.read(lambda tx: tx.sql(_TOLD))
-                if rows[0]["told"] == run.options.sessions and not rows[0]["waiting"]:
-                    break
-                await asyncio.sleep(0.5)
-    return time.monotonic() - began_s
+async def until_told(run: Run, began_s: float) -> float | None:
+    """The seconds until the record of every phone says connected, and no fact waits; nothing: not in time."""
+    while time.monotonic() - began_s < LINK_LIMIT_S:
+        (row,) = await ask(run, _TOLD)
+        if row["told"] == run.options.sessions and not row["waiting"]:
+            return time.monotonic() - began_s
+        await asyncio.sleep(0.5)
+    return None
 
 
 async def idle(run: Run) -> None:
@@ -130,20 +131,33 @@ async def calm(run: Run) -> None:
         async with asyncio.timeout(CALM_LIMIT_S):
             while await unsettled(run):  # noqa: ASYNC110 -- what counts is what SQL says
                 await asyncio.sleep(0.5)
-    await asyncio.sleep(5)  # receipts, and shares that even out
     run.figures["calm_s"] = round(time.monotonic() - began_s, 1)
+    most = KEPT_ABOVE_SHARE * run.options.sessions / run.options.workers + 2
+    with suppress(TimeoutError):
+        await until(lambda: shares(run)["most"] <= most, "even shares", limit_s=CALM_LIMIT_S)
+    run.figures["even_s"] = round(time.monotonic() - began_s, 1)
+    await asyncio.sleep(2)  # the last receipts
     run.figures["shares_at_end"] = shares(run)
 
 
 async def unsettled(run: Run) -> int:
-    return int((await run.app.database.read(lambda tx: tx.sql(_UNSETTLED)))[0]["many"])
+    return int((await ask(run, _UNSETTLED))[0]["many"])
+
+
+async def ask(run: Run, text: str, **values: object) -> list[Row]:
+    """The rows, also from a database that is late just now."""
+    while True:
+        try:
+            return await run.app.database.read(lambda tx: tx.sql(text, **values))
+        except Unavailable:
+            await asyncio.sleep(0.5)
 
 
 async def judge(run: Run) -> None:
     """Put it together."""
     links, events, end_s = run.whatsapp.links, run.crew.events, time.monotonic()
     twice = overlaps(links, events, end_s=end_s)
-    rows = await run.app.database.read(lambda tx: tx.sql("SELECT id, state, log FROM messages"))
+    rows = await ask(run, "SELECT id, state, log FROM messages")
     run.figures |= {
         "twice": spread([one.seconds for one in twice if not one.frozen]),
         "twice_frozen": spread([one.seconds for one in twice if one.frozen]),
@@ -177,8 +191,7 @@ async def told(run: Run, event: Event) -> dict[str, Any]:
 
 async def silent_before(run: Run, event: Event) -> float:
     """How long before it was killed a worker had beaten last: its row stays, and all clocks here are the machine's."""
-    beat = "SELECT heartbeat_us FROM workers WHERE id = :worker"
-    rows = await run.app.database.read(lambda tx: tx.sql(beat, worker=event.worker))
+    rows = await ask(run, "SELECT heartbeat_us FROM workers WHERE id = :worker", worker=event.worker)
     return (event.wall_us - int(rows[0]["heartbeat_us"])) / 1e6 if rows else 0.0
 
 

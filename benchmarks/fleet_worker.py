@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,29 @@ import uvloop
 from sqlalchemy import Engine, event
 
 from passerelle.app import App, make_data_dir, open_app
+from passerelle.app.base import Ground
+from passerelle.app.provider import ProviderFor
+from passerelle.db import Tx
 from passerelle.errors import Unavailable
 from passerelle.logs import set_up_logs
 from passerelle.redaction import Redactor
 from passerelle.server import tune_interpreter
-from passerelle.sessions.holding import Holding
-from passerelle.sessions.jobs import HoldingJobs
+from passerelle.sessions.adapters.holders import SqlHolderBook
+from passerelle.sessions.holding import LAPSE
 from passerelle.settings import read_settings
-from passerelle.whatsapp.model import Connection, ConnectionChanged, Outgoing, Receipt, ReceiptKind, SessionEvent
-from passerelle.whatsapp.ports import EventSink
+from passerelle.whatsapp.faults import ProviderUnavailable
+from passerelle.whatsapp.model import (
+    Attachment,
+    Connection,
+    ConnectionChanged,
+    Medium,
+    MessageType,
+    Outgoing,
+    Receipt,
+    ReceiptKind,
+    SessionEvent,
+)
+from passerelle.whatsapp.ports import Abilities, EventSink, Linking, OutgoingMedia, Provider
 from passerelle.whatsapp.sending import PhoneOffline
 from passerelle.worker import Worker
 
@@ -33,7 +48,7 @@ LINE_BYTES = 2**20
 
 
 class Phones:
-    """`Connections` and `Sender` of this worker, and what WhatsApp tells it."""
+    """`Connections`, `Sender` and `EventSource` of this worker."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.look_wished = asyncio.Event()
@@ -136,12 +151,42 @@ class Phones:
         self._events.put_nowait(ConnectionChanged(session_id=session_id, connection=connection, at=datetime.now(UTC)))
 
 
-def holding_of(app: App, phones: Phones) -> Holding:
-    """What holds phones in `app`, from now on with ours: `open_app` takes another's sender, no other's connections."""
-    assert isinstance(app.holding_jobs, HoldingJobs)  # noqa: S101 -- for mypy
-    holding = app.holding_jobs._holding  # noqa: SLF001
-    holding._connections = phones  # noqa: SLF001
-    return holding
+class Elsewhere:
+    """`Linker` and `IncomingMedia` of a fleet: nothing is linked here, and nothing comes in."""
+
+    async def connect(self, *, session_id: str, phone_number: str) -> Linking:  # noqa: ARG002 -- the port's signature
+        """See `Linker.connect`."""
+        raise ProviderUnavailable
+
+    async def unlink(self, *, device: str) -> None:
+        """See `Linker.unlink`."""
+
+    def open(self, attachment: Attachment, *, session_id: str, device: str) -> AbstractAsyncContextManager[Medium]:  # noqa: ARG002 -- the port's signature
+        """See `IncomingMedia.open`."""
+        raise ProviderUnavailable
+
+
+def provider_of(phones: Phones) -> ProviderFor:
+    """`phones` as a whole provider."""
+
+    @asynccontextmanager
+    async def opened(_ground: Ground, _media: OutgoingMedia) -> AsyncIterator[Provider]:
+        yield Provider(
+            name="sandbox",
+            abilities=Abilities(types=frozenset({MessageType.TEXT})),
+            linker=Elsewhere(),
+            sender=phones,
+            events=phones,
+            connections=phones,
+            incoming_media=Elsewhere(),
+            reach=_reached,
+        )
+
+    return opened
+
+
+async def _reached() -> None:
+    """WhatsApp always answers."""
 
 
 async def work(folder: Path, database_url: str, whatsapp: Path) -> None:
@@ -154,14 +199,10 @@ async def work(folder: Path, database_url: str, whatsapp: Path) -> None:
     redactor = Redactor()
     set_up_logs(redactor, as_json=True)
     phones = Phones(*await asyncio.open_unix_connection(whatsapp, limit=LINE_BYTES))
-    async with open_app(settings, redactor, sender=phones) as app:
-        holding = holding_of(app, phones)
+    async with open_app(settings, redactor, provider=provider_of(phones)) as app:
         phones.tell(app.worker_id, os.getpid())
         works = asyncio.create_task(Worker(app).run())
-        asides = [
-            asyncio.create_task(one)
-            for one in (phones.tell_for_ever(app.inbox), _tick(phones, statements), _look(phones, holding))
-        ]
+        asides = [asyncio.create_task(one) for one in (_tick(phones, statements), _look(phones, app))]
         tune_interpreter()
         await _until_over(phones.hear(), works)
         works.cancel()
@@ -191,13 +232,19 @@ async def _tick(phones: Phones, statements: list[int]) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _look(phones: Phones, holding: Holding) -> None:
-    """Take the time of one more look, when somebody wants to know."""
+async def _look(phones: Phones, app: App) -> None:
+    """Ask once more what a look asks of SQL, when somebody wants to know how long that takes."""
+    book = SqlHolderBook()
+
+    async def look(tx: Tx) -> None:
+        await book.census(tx, worker_id=app.worker_id, lapse=LAPSE)
+        await book.held(tx, worker_id=app.worker_id)
+
     while True:
         await phones.look_wished.wait()
         phones.look_wished.clear()
         began_s = time.monotonic()
-        await holding.look()
+        await app.database.run(look)
         phones.tell("looked", time.monotonic() - began_s)
 
 

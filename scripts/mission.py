@@ -20,9 +20,11 @@ def main() -> None:
     """Print the table, one row a line."""
     proofs: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for row in _rows(node):
+        tree = ast.parse(path.read_text("utf-8"))
+        of_all = _rows_of_module(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                for row in dict.fromkeys([*_rows(node.decorator_list), *of_all]):
                     proofs[row].append(
                         f"{path.relative_to(TESTS)}: {node.name.removeprefix('test_').replace('_', ' ')}"
                     )
@@ -35,10 +37,19 @@ def main() -> None:
         sys.exit(f"Unknown rows: {', '.join(sorted(unknown))}")
 
 
-def _rows(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+def _rows_of_module(tree: ast.Module) -> list[str]:
+    """What ``pytestmark`` says of every test in it."""
+    marks: list[ast.expr] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(getattr(one, "id", "") == "pytestmark" for one in node.targets):
+            marks += node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+    return _rows(marks)
+
+
+def _rows(marks: list[ast.expr]) -> list[str]:
     return [
         str(argument.value)
-        for mark in node.decorator_list
+        for mark in marks
         if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Attribute) and mark.func.attr == "mission"
         for argument in mark.args
         if isinstance(argument, ast.Constant)

@@ -6,6 +6,8 @@ command -v redis-server >/dev/null || missing="$missing redis-server"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v setpriv >/dev/null || missing="$missing util-linux"
 command -v node >/dev/null || missing="$missing nodejs npm"
+command -v chromium >/dev/null || missing="$missing chromium"
+ls /usr/lib/*/libmagic.so.1 /lib/*/libmagic.so.1 >/dev/null 2>&1 || missing="$missing libmagic1"
 [ -z "$missing" ] && exit 0
 echo "Installing$missing from Debian's packages …"
 run=""

@@ -9,6 +9,8 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+COUNTS = {"A": 9, "B": 9, "C": 6, "D": 5, "E": 10, "Z": 10}  # MISSION's own
+ROWS = [f"{part}{number}" for part, count in COUNTS.items() for number in range(1, count + 1)]
 MODULE_STOP, FUNCTION_ARGUE = 400, 45
 
 
@@ -46,6 +48,6 @@ def test_one_issue_of_every_word_in_the_glossary() -> None:
     assert len(words) == len(set(words)) > 10
 
 
-@pytest.mark.parametrize("row", [*(f"A{n}" for n in range(1, 10)), *(f"C{n}" for n in range(1, 7)), "B9", "Z2"])
+@pytest.mark.parametrize("row", ROWS)
 def test_rows_delivered_have_their_tests(row: str) -> None:
     assert any(f'mission("{row}")' in path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))

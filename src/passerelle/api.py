@@ -33,7 +33,9 @@ from passerelle.webhooks import http as webhooks_http
 from passerelle.whatsapp import http as whatsapp_http
 
 BODY_LIMIT = 1_000_000
-STREAMED = frozenset({media_http.UPLOAD_PATH, whatsapp_http.PATH})  # these read their bodies within limits of their own
+STREAMED = frozenset(
+    {"/dashboard/media", media_http.UPLOAD_PATH, whatsapp_http.PATH, sessions_http.IMPORT_PATH}
+)  # these read their bodies within limits of their own
 DRAIN_LIMIT = 64_000_000  # a body too large is read to its end, so that its sender can read our answer; up to here
 REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 log = structlog.get_logger()
@@ -71,6 +73,9 @@ def build_api(app: App, *, control: Path | None = None) -> FastAPI:
     api.include_router(records_http.routes(app.care), dependencies=admin)
     api.include_router(sessions_http.check_routes(app.care), dependencies=admin)
     api.include_router(sessions_http.backup_routes(app.backup), dependencies=admin)
+    proxies = sessions_http.proxy_routes(app.sessions, offered=app.provider.abilities.linking)
+    api.include_router(proxies, dependencies=admin)
+    api.include_router(pairing_http.qr_routes(app.pairing, caller))
     if app.provider_webhook is not None:
         api.include_router(whatsapp_http.routes(app.provider_webhook, app.inbox))
     if app.sandbox is not None:

@@ -110,8 +110,7 @@ def tell_standing(scope: Scope, headers: MutableHeaders) -> None:
     """Say in the answer's `headers` how the key of the request stands, if it was counted."""
     standing = scope.get(STANDING)
     if standing is not None:
-        headers.append("RateLimit-Policy", standing.policy)
-        headers.append("RateLimit", standing.left)
+        headers.raw.extend(standing.fields)
 
 
 def _shown(request: Request) -> bytes:

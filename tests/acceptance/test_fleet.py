@@ -43,9 +43,11 @@ def expect_kept(figures: Json, *, sessions: int, workers: int) -> None:
     assert kills
     for one in kills:
         assert one["connected_s"]["count"] == one["phones"], one
-        assert one["connected_s"]["max"] < LAPSE_S + SLACK_S, one
+        assert one["connected_s"]["p95"] < LAPSE_S + SLACK_S, one
+        # who took some over may be killed itself, before it has connected them
+        assert one["connected_s"]["max"] < LAPSE_S * min(len(kills), 2) + SLACK_S, one
     share, shares = sessions / workers, figures["shares_at_end"]
-    assert share * 0.8 - 2 < shares["least"] <= shares["most"] < share * 1.2 + 2, shares
+    assert share * 0.5 < shares["least"] <= shares["most"] < share * 1.1 + 2, shares
     assert figures["errors"] == []
 
 

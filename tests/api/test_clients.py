@@ -24,6 +24,7 @@ pytestmark = pytest.mark.anyio
 PATH = "/api/clients"
 SESSIONS = "/api/whatsapp/sessions"
 ADMIN = {"Authorization": "Bearer the-admin"}
+SHOWN = {"id", "prefix", "label", "created_at", "last_used_at", "expires_at", "revoked"}
 Api = httpx.AsyncClient
 
 
@@ -107,7 +108,7 @@ async def test_the_list_shows_every_client_and_no_key(api: Api) -> None:
     assert [(one["id"], one["name"]) for one in answer["items"]] == [(c["id"], c["name"]) for c in clients]
     for one, client in zip(answer["items"], clients, strict=True):
         assert set(one) == {"id", "name", "created_at", "keys"}
-        assert [set(k) for k in one["keys"]] == [{"id", "created_at", "revoked"}]
+        assert [set(k) for k in one["keys"]] == [SHOWN]
         assert one["created_at"].endswith("Z")
         secret = ApiKey.read(client["api_key"])
         assert secret is not None
@@ -238,6 +239,9 @@ ADMIN_ROUTES = [
     ("GET", PATH),
     ("POST", f"{PATH}/client_x/keys"),
     ("DELETE", f"{PATH}/client_x/keys/abc"),
+    ("GET", f"{PATH}/client_x"),
+    ("GET", f"{PATH}/client_x/keys"),
+    ("POST", f"{PATH}/client_x/keys/abc/rotate"),
     ("DELETE", f"{PATH}/client_x"),
     ("GET", "/api/database/verify-redis"),
     ("GET", "/api/database/check-sessions"),
@@ -342,6 +346,10 @@ async def test_what_is_not_there_is_404(api: Api) -> None:
     for method, path, code in (
         ("POST", f"{PATH}/client_x/keys", "client_not_found"),
         ("DELETE", f"{PATH}/client_x", "client_not_found"),
+        ("GET", f"{PATH}/client_x", "client_not_found"),
+        ("GET", f"{PATH}/client_x/keys", "client_not_found"),
+        ("POST", f"{PATH}/client_x/keys/abc/rotate", "client_not_found"),
+        ("POST", f"{PATH}/{client['id']}/keys/nothing/rotate", "key_not_found"),
         ("DELETE", f"{PATH}/client_x/keys/{client['key_id']}", "client_not_found"),
         ("DELETE", f"{PATH}/{client['id']}/keys/nothing", "key_not_found"),
     ):

@@ -39,7 +39,9 @@ async def test_every_key_has_a_bucket_of_its_own() -> None:
     standing = limiter.take(KEY)
     assert standing.wait is not None
     assert 359 <= standing.wait.total_seconds() <= 360
-    assert (standing.policy, standing.left) == ('"default";q=10;w=3600', '"default";r=0;t=3600')
+    policy, left = standing.fields
+    assert policy == (b"ratelimit-policy", b'"default";q=10;w=3600')
+    assert left == (b"ratelimit", b'"default";r=0;t=3600')
 
 
 async def test_processes_count_together_on_redis(link: RedisLink) -> None:

@@ -35,7 +35,8 @@ from passerelle.outgoing import Outgoing
 from passerelle.records.adapters.sql import SqlFactBook, SqlRecordStore
 from passerelle.records.service import Records
 from passerelle.sessions.adapters.holders import SqlSeenBook
-from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlSpeakerBook
+from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlProxyBook, SqlSpeakerBook
+from passerelle.sessions.sealing import ProxySeal
 from passerelle.sessions.service import Sessions
 from passerelle.webhooks.adapters.books import SqlDeliveryBook, SqlEndpointBook
 from passerelle.webhooks.keys import EndpointKeys
@@ -131,6 +132,7 @@ async def open_shop(database: Database, *, lang: str = "en") -> Shop:
     )
     sessions = Sessions(
         seen=SqlSeenBook(),
+        proxies=SqlProxyBook(ProxySeal("secret")),
         webhooks=webhooks,
         records=records,
         phones=SqlPhoneBook(),

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from playwright.async_api import Browser, expect
 
+from dashboard.browsing import NARROW, Site, reader, until
+
 from apps import NUMBER, linked
-from dashboard.browsing import NARROW, Site, reader
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z9")]
 
@@ -24,8 +25,15 @@ async def test_a_phone_is_linked_while_somebody_watches(browser: Browser, site: 
         code = page.locator("#code")
         await expect(code).to_have_text(re.compile(r"^\w{4}-\w{4}$"))
         before = await page.locator("[data-clock]").text_content()
+        minutes, seconds = (before or "").split(":")
+        assert 140 <= int(minutes) * 60 + int(seconds) <= 160  # a code lives 160 s
         await expect(page.locator("[data-clock]")).not_to_have_text(before or "")
         await who.shot("link-code")
+        assert await who.faults() == []
+        await page.get_by_text("Scan a QR code instead").click()
+        qr = page.get_by_role("img", name="QR code that links the phone")
+        await until(lambda: qr.evaluate("(shown) => shown.naturalWidth > 100"), "the picture")
+        await who.shot("link-qr")
         assert await who.faults() == []
         world.enter_code(NUMBER, await code.text_content() or "")
         await expect(page.get_by_role("heading", name="The phone is linked")).to_be_visible()
@@ -82,9 +90,7 @@ async def test_a_phone_is_linked_by_keyboard_alone(browser: Browser, site: Site)
         ("bad_display_name", "set up wrongly", "Link another phone"),
     ],
 )
-async def test_a_refusal_says_what_to_do_next(
-    browser: Browser, site: Site, kind: str, said: str, offered: str
-) -> None:
+async def test_a_refusal_says_what_to_do_next(browser: Browser, site: Site, kind: str, said: str, offered: str) -> None:
     async with site.http() as http:
         await http.post("/sandbox/faults", json={"kind": kind, "times": 99})
     async with reader(browser, site, size=NARROW) as who:

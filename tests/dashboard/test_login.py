@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from apps import NUMBER
 from dashboard.browsing import Site, served
+
+from apps import NUMBER
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("E1")]
 KEY = "a-long-admin-key-for-tests"

@@ -16,15 +16,18 @@ from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.sessions.adapters.holders import SqlHolderBook, SqlSeenBook
-from passerelle.sessions.adapters.sql import SqlPhoneBook
+from passerelle.sessions.adapters.sql import SqlPhoneBook, SqlProxyBook
 from passerelle.sessions.holding import Holding
+from passerelle.sessions.model import Proxy
 from passerelle.sessions.ports import LinkedPhone, Number
+from passerelle.sessions.sealing import ProxySeal
 
 from servers import PostgresServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z5")]
 LAPSE = timedelta(seconds=1)
 BOOK, SEEN, PHONES, WORKERS = SqlHolderBook(), SqlSeenBook(), SqlPhoneBook(), SqlWorkerBook()
+PROXIES, FORMER = SqlProxyBook(ProxySeal("our own key")), SqlProxyBook(ProxySeal("the key before"))
 
 
 @dataclass
@@ -45,9 +48,11 @@ class Recorded:
     wires: Wires
     worker_id: str
     seen: dict[str, datetime] = field(default_factory=dict)
+    proxies: dict[str, str | None] = field(default_factory=dict)
 
     async def hold(self, *, session_id: str, device: str, proxy: str | None) -> None:  # noqa: ARG002 -- the port's signature
         self.wires.open[session_id] = self.worker_id
+        self.proxies[session_id] = proxy
         self.wires.log.append(("hold", self.worker_id, session_id))
 
     async def release(self, *, session_id: str) -> None:
@@ -86,7 +91,14 @@ class One:
         self.wires = wires
         self.pump = Pump()
         self.connections = Recorded(wires, name)
-        self.holding = Holding(worker_id=name, book=BOOK, connections=self.connections, database=database, lapse=LAPSE)
+        self.holding = Holding(
+            worker_id=name,
+            book=BOOK,
+            connections=self.connections,
+            proxies=PROXIES,
+            database=database,
+            lapse=LAPSE,
+        )
         self.holding.listen(self.pump)
         self._connecting = asyncio.create_task(self.holding.connect_for_ever())
 
@@ -294,3 +306,31 @@ async def test_a_phone_that_gives_no_sign_of_life_is_connected_anew_once(fleet: 
     one.connections.seen = {silent: now - timedelta(minutes=6), lively: now - timedelta(minutes=4)}
     await fleet.turns(3)
     assert fleet.wires.log == [("release", "w0", silent), ("hold", "w0", silent)]
+
+
+async def test_a_phone_whose_proxy_changes_is_connected_anew_by_it(fleet: Fleet) -> None:
+    mine, other = await fleet.link(2)
+    one = fleet.worker()
+    await one.look()
+    assert one.connections.proxies == {mine: None, other: None}
+    fleet.wires.log.clear()
+    proxy = Proxy.read("socks5://anna:s3cret@proxy.example:1080")
+    await fleet.database.run(partial(PROXIES.put, session_id=mine, proxy=proxy))
+    await fleet.turns(2)
+    assert one.connections.proxies == {mine: "socks5://anna:s3cret@proxy.example:1080", other: None}
+    await fleet.database.run(partial(PROXIES.put, session_id=mine, proxy=None))
+    await fleet.turns(2)
+    assert one.connections.proxies == {mine: None, other: None}
+    assert fleet.wires.log == [("release", "w0", mine), ("hold", "w0", mine)] * 2
+
+
+async def test_a_phone_whose_proxy_cannot_be_read_is_not_connected_without_it(fleet: Fleet) -> None:
+    mine, other = await fleet.link(2)
+    proxy = Proxy.read("socks5://anna:s3cret@proxy.example:1080")
+    await fleet.database.run(partial(FORMER.put, session_id=mine, proxy=proxy))
+    one = fleet.worker()
+    await fleet.turns(2)
+    assert one.has == {other}
+    await fleet.database.run(partial(PROXIES.put, session_id=mine, proxy=proxy))
+    await fleet.turns(2)
+    assert one.has == {mine, other}

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from passerelle.whatsapp.model import MessageType
 from apps import ME, NUMBER, gateway, http, linked
 
 pytestmark = pytest.mark.anyio
-QUICK = {"pacing": True, "warm_up": timedelta(0)}
+QUICK: dict[str, Any] = {"pacing": True, "warm_up": timedelta(0)}
 
 
 def to(number: int) -> Draft:

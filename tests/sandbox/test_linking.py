@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from linkings import told
 from passerelle.sandbox.phones import CodeNotValid, TooManyDevices
 from passerelle.sandbox.world import World
 from passerelle.whatsapp.faults import AlreadyLinked, InvalidPhone, ProviderUnavailable
@@ -25,7 +26,7 @@ def pending(world: World, number: str = NUMBER) -> bool:
 
 async def is_silent(linking: Linking) -> bool:
     """Nothing was told until something that is told for certain."""
-    waiting = asyncio.ensure_future(linking.next_event())
+    waiting = asyncio.ensure_future(told(linking))
     done, _ = await asyncio.wait({waiting}, timeout=0.05)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -53,8 +54,8 @@ async def test_a_typed_code_links_the_phone(world: World, linker: Linker) -> Non
     linking = await linker.connect(session_id="mine", phone_number=NUMBER)
     code = await linking.request_code()
     link = world.enter_code(NUMBER, code.code)
-    assert await linking.next_event() == CodeTyped()
-    assert await linking.next_event() == DeviceLinked(device=link.device)
+    assert await told(linking) == CodeTyped()
+    assert await told(linking) == DeviceLinked(device=link.device)
     assert re.fullmatch(r"33639980001:\d+@s\.whatsapp\.net", link.device)
     state = world.phone(NUMBER)
     assert state.links == (link,)
@@ -80,7 +81,7 @@ async def test_a_wrong_code_tells_the_gateway_nothing_and_leaves_the_right_one_a
         world.enter_code("+33639980002", code.code)
     assert await is_silent(linking)
     world.enter_code(NUMBER, code.code)
-    assert await linking.next_event() == CodeTyped()
+    assert await told(linking) == CodeTyped()
 
 
 async def test_a_code_is_typed_once(world: World, linker: Linker) -> None:
@@ -103,7 +104,7 @@ async def test_an_unused_connection_ends_after_160_seconds_and_its_code_with_it(
         world.enter_code(NUMBER, code.code)
     assert not pending(world)
     lost = ConnectionLost(reason="QR refs ended")
-    assert [await linking.next_event(), await linking.next_event()] == [lost, lost]
+    assert [await told(linking), await told(linking)] == [lost, lost]
     with pytest.raises(ProviderUnavailable):
         await linking.request_code()
 
@@ -112,7 +113,7 @@ async def test_a_linked_connection_does_not_end_after_160_seconds(world: World, 
     linking = await linker.connect(session_id="s", phone_number=NUMBER)
     world.enter_code(NUMBER, (await linking.request_code()).code)
     world.advance(timedelta(hours=1))
-    assert [type(await linking.next_event()) for _ in range(2)] == [CodeTyped, DeviceLinked]
+    assert [type(await told(linking)) for _ in range(2)] == [CodeTyped, DeviceLinked]
     assert await is_silent(linking)
 
 
@@ -143,7 +144,7 @@ async def test_a_code_dies_with_its_connection(world: World, linker: Linker) -> 
     await linking.close()
     with pytest.raises(CodeNotValid):
         world.enter_code(NUMBER, code.code)
-    assert isinstance(await linking.next_event(), ConnectionLost)
+    assert isinstance(await told(linking), ConnectionLost)
     with pytest.raises(ProviderUnavailable):
         await linking.request_code()
 
@@ -176,7 +177,7 @@ async def test_unlinking_never_fails(world: World, linker: Linker) -> None:
 
 async def test_closing_wakes_whoever_waits_for_an_event(world: World, linker: Linker) -> None:
     linking = await linker.connect(session_id="s", phone_number=NUMBER)
-    waiting = asyncio.ensure_future(linking.next_event())
+    waiting = asyncio.ensure_future(told(linking))
     await asyncio.sleep(0)
     await linking.close()
     assert isinstance(await asyncio.wait_for(waiting, 5), ConnectionLost)
@@ -186,12 +187,12 @@ async def test_an_event_is_not_lost_when_waiting_for_it_was_given_up(world: Worl
     linking = await linker.connect(session_id="s", phone_number=NUMBER)
     code = await linking.request_code()
     for _ in range(20):
-        waiting = asyncio.ensure_future(linking.next_event())
+        waiting = asyncio.ensure_future(told(linking))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     world.enter_code(NUMBER, code.code)
-    assert [type(await linking.next_event()) for _ in range(2)] == [CodeTyped, DeviceLinked]
+    assert [type(await told(linking)) for _ in range(2)] == [CodeTyped, DeviceLinked]
 
 
 async def test_a_phone_accepts_four_devices(world: World, linker: Linker) -> None:
@@ -258,8 +259,8 @@ async def test_sixty_phones_do_not_disturb_each_other(world: World, linker: Link
         linking = await linker.connect(session_id=f"s{n}", phone_number=number)
         code = await linking.request_code()
         linked = world.enter_code(number, code.code)
-        assert await linking.next_event() == CodeTyped()
-        assert await linking.next_event() == DeviceLinked(device=linked.device)
+        assert await told(linking) == CodeTyped()
+        assert await told(linking) == DeviceLinked(device=linked.device)
         await linking.close()
 
     await asyncio.gather(*(link(n) for n in range(60)))
@@ -271,7 +272,7 @@ async def test_reset_forgets_everything(world: World, linker: Linker) -> None:
     code = await linking.request_code()
     world.advance(timedelta(seconds=5))
     world.reset()
-    assert await asyncio.wait_for(linking.next_event(), 5) == ConnectionLost(reason="reset")
+    assert await asyncio.wait_for(told(linking), 5) == ConnectionLost(reason="reset")
     assert world.phones() == []
     assert world.clock.offset == timedelta(0)
     with pytest.raises(CodeNotValid):

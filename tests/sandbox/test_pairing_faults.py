@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from linkings import told
 from passerelle.errors import PasserelleError
 from passerelle.sandbox.faults import HITS_A_CODE, HITS_A_LINK, HITS_CONNECTING, FaultKind, PairingInProgress
 from passerelle.sandbox.phones import CodeNotValid
@@ -146,7 +147,7 @@ async def test_a_connection_lost_while_pairing_takes_its_code_along(world: World
     linking = await linker.connect(session_id="s", phone_number=NUMBER)
     code = await linking.request_code()
     assert world.phone(NUMBER).code_expires_at == code.expires_at
-    assert isinstance(await asyncio.wait_for(linking.next_event(), 5), ConnectionLost)
+    assert isinstance(await asyncio.wait_for(told(linking), 5), ConnectionLost)
     with pytest.raises(CodeNotValid):
         world.enter_code(NUMBER, code.code)
 
@@ -157,9 +158,9 @@ async def test_a_device_may_be_removed_right_after_it_was_linked(world: World, l
     link = world.enter_code(NUMBER, (await linking.request_code()).code)
     assert world.phone(NUMBER).links == (link,)
     async with asyncio.timeout(5):
-        told = [await linking.next_event() for _ in range(4)]
-    assert told[:3] == [CodeTyped(), DeviceLinked(device=link.device), LoggedOut(reason="device_removed")]
-    assert isinstance(told[3], ConnectionLost)
+        heard = [await told(linking) for _ in range(4)]
+    assert heard[:3] == [CodeTyped(), DeviceLinked(device=link.device), LoggedOut(reason="device_removed")]
+    assert isinstance(heard[3], ConnectionLost)
     assert world.phone(NUMBER).links == ()
 
 

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from linkings import told
 from passerelle.clock import Clock
 from passerelle.sandbox.lines import read_fault
 from passerelle.sandbox.phones import CodeNotValid
@@ -43,6 +44,7 @@ CLIENT = """
 import asyncio, sys
 from passerelle.sandbox.remote import Remote
 from passerelle.sandbox.remote_linker import RemoteLinker
+
 
 async def main():
     async with Remote(sys.argv[1]) as remote:
@@ -84,7 +86,7 @@ async def test_a_connection_is_lost_when_the_worlds_server_is_gone(tmp_path: Pat
         async with serve(world):
             linking = await RemoteLinker(remote).connect(session_id="s", phone_number=NUMBER)
             await linking.request_code()
-            waiting = asyncio.ensure_future(linking.next_event())
+            waiting = asyncio.ensure_future(told(linking))
         assert isinstance(await asyncio.wait_for(waiting, 5), ConnectionLost)
         with pytest.raises(ProviderUnavailable):
             await linking.request_code()
@@ -106,7 +108,7 @@ async def test_a_server_that_dies_loses_its_linkings(tmp_path: Path) -> None:
     server = await asyncio.start_unix_server(die, tmp_path / "dying.sock")
     async with server, Remote(f"unix://{tmp_path / 'dying.sock'}") as remote:
         linking = await RemoteLinker(remote).connect(session_id="s", phone_number=NUMBER)
-        waiting = asyncio.ensure_future(linking.next_event())
+        waiting = asyncio.ensure_future(told(linking))
         asked.set()
         assert isinstance(await asyncio.wait_for(waiting, 5), ConnectionLost)
 
@@ -125,10 +127,10 @@ async def test_half_a_line_is_kept_when_waiting_for_the_rest_was_given_up(tmp_pa
     async with server, Remote(f"unix://{tmp_path / 'half.sock'}") as remote:
         linking = await RemoteLinker(remote).connect(session_id="s", phone_number=NUMBER)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(linking.next_event(), 0.05)
+            await asyncio.wait_for(told(linking), 0.05)
         given_up.set()
-        assert await asyncio.wait_for(linking.next_event(), 5) == CodeTyped()
-        assert isinstance(await asyncio.wait_for(linking.next_event(), 5), ConnectionLost)
+        assert await asyncio.wait_for(told(linking), 5) == CodeTyped()
+        assert isinstance(await asyncio.wait_for(told(linking), 5), ConnectionLost)
 
 
 async def test_no_server_means_that_whatsapp_is_away(tmp_path: Path) -> None:

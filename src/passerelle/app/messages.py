@@ -20,6 +20,7 @@ from passerelle.messages.sends import Tools
 from passerelle.messages.service import Messages
 from passerelle.messages.settlements import Settlements
 from passerelle.messages.strangers import Contacts, Strangers
+from passerelle.sessions.service import Sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,51 +35,65 @@ class MessageParts:
 
 def compose_messages(base: Base, linked: SessionParts, settlements: Settlements, media: MessageMedia) -> MessageParts:
     """The verbs, and the worker's side; they hear of every phone that is linked, unlinked or held."""
-    sessions, settings, database, clock = linked.sessions, base.settings, base.database, base.clock
-    outbox, receipts, keys, sweep = SqlOutbox(), SqlReceiptBook(), SqlKeyBook(), SqlOutboxSweep(lease=settings.lease)
+    intake = _intake(base, linked.sessions, media)
+    receipts, clock, strangers = SqlReceiptBook(), base.clock, _strangers(base)
+    messages = Messages(
+        intake=intake,
+        outbox=SqlOutbox(),
+        receipts=receipts,
+        settlements=settlements,
+        database=base.database,
+        clock=clock,
+    )
+    linked.sessions.listen(messages)
+    tools = _tools(base, media)
+    sweep = SqlOutboxSweep(lease=base.settings.lease)
+    pump = Pump(
+        tools,
+        sweep=sweep,
+        settlements=settlements,
+        sessions=linked.sessions,
+        holds=linked.holding.holds,
+        strangers=strangers,
+    )
+    linked.holding.listen(pump)
+    jobs = MessageJobs(
+        pump=pump, sweep=sweep, receipts=receipts, keys=SqlKeyBook(), settlements=settlements, tools=tools
+    )
+    contacts = Contacts(book=SqlContactBook(), clock=clock)
+    return MessageParts(messages=messages, jobs=jobs, contacts=contacts, strangers=strangers)
+
+
+def _intake(base: Base, sessions: Sessions, media: MessageMedia) -> Intake:
+    settings = base.settings
     defaults = Defaults(
         max_attempts=settings.max_attempts,
         retry_delay=settings.retry_delay,
         late_limit=settings.late_limit,
         resend_unknown=settings.resend_unknown,
     )
-    intake = Intake(
-        outbox=outbox,
-        keys=keys,
+    return Intake(
+        outbox=SqlOutbox(),
+        keys=SqlKeyBook(),
         sessions=sessions,
-        database=database,
-        clock=clock,
+        database=base.database,
+        clock=base.clock,
         defaults=defaults,
         media=media,
         quota=compose_message_quota(base),
         offered=base.provider.abilities.types,
     )
-    messages = Messages(
-        intake=intake, outbox=outbox, receipts=receipts, settlements=settlements, database=database, clock=clock
-    )
-    sessions.listen(messages)
-    tools = Tools(
+
+
+def _tools(base: Base, media: MessageMedia) -> Tools:
+    return Tools(
         worker_id=base.worker_id,
         queue=SqlOutboxQueue(),
         sender=base.provider.sender,
-        database=database,
-        clock=clock,
-        attempt_limit=settings.attempt_limit,
+        database=base.database,
+        clock=base.clock,
+        attempt_limit=base.settings.attempt_limit,
         media=media,
-    )
-    strangers = _strangers(base)
-    pump = Pump(
-        tools,
-        sweep=sweep,
-        settlements=settlements,
-        sessions=sessions,
-        holds=linked.holding.holds,
-        strangers=strangers,
-    )
-    linked.holding.listen(pump)
-    jobs = MessageJobs(pump=pump, sweep=sweep, receipts=receipts, keys=keys, settlements=settlements, tools=tools)
-    return MessageParts(
-        messages=messages, jobs=jobs, contacts=Contacts(book=SqlContactBook(), clock=clock), strangers=strangers
     )
 
 

@@ -12,7 +12,7 @@ from passerelle.coordination.chain import AnnouncerChain
 from passerelle.coordination.news import News
 from passerelle.coordination.ports import QueueWorker
 from passerelle.db import Database
-from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook
+from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook, SqlQrBook
 from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import Attempt
 from passerelle.pairing.run import Tools
@@ -35,11 +35,13 @@ class PairingParts:
 def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> PairingParts:
     """The verbs, the worker's side, and what they meet over."""
     settings, due, book, cooldowns = base.settings, asyncio.Event(), SqlAttemptBook(), SqlCooldownBook()
+    qrs = SqlQrBook()
     news = News[Attempt](look=_look(book, base.database) if base.database.shared else None)
     announced = base.redis.configured and not base.redis.is_rest
     announcer = BullAnnouncer(base.link) if announced else None
     pairing = Pairing(
         book=book,
+        qrs=qrs,
         cooldowns=cooldowns,
         sessions=sessions,
         locks=RedisLocks(base.link),
@@ -55,6 +57,7 @@ def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> Pairi
         worker_id=base.worker_id,
         provider=settings.provider_name,
         book=book,
+        qrs=qrs,
         cooldowns=cooldowns,
         pairing=pairing,
         sessions=sessions,

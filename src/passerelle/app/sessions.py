@@ -5,15 +5,17 @@ from datetime import timedelta
 
 from passerelle.app.base import Base
 from passerelle.app.provider import CONNECT_EVERY, account_of, cloud_session_id
+from passerelle.app.secret import secret_key
 from passerelle.clients.model import DEFAULT_CLIENT
 from passerelle.records.service import Records
 from passerelle.sessions.adapters.holders import SqlHolderBook, SqlSeenBook
-from passerelle.sessions.adapters.sql import SqlBackupBook, SqlPhoneBook, SqlSpeakerBook
+from passerelle.sessions.adapters.sql import SqlBackupBook, SqlPhoneBook, SqlProxyBook, SqlSpeakerBook
 from passerelle.sessions.backup import Backup
 from passerelle.sessions.holding import Holding
 from passerelle.sessions.jobs import HoldingJobs
 from passerelle.sessions.model import Session, SessionState
 from passerelle.sessions.registration import RegistrationJobs
+from passerelle.sessions.sealing import ProxySeal
 from passerelle.sessions.service import Sessions
 from passerelle.sessions.states import States
 from passerelle.webhooks.service import Webhooks
@@ -35,12 +37,13 @@ class SessionParts:
 def compose_sessions(base: Base, records: Records, webhooks: Webhooks) -> SessionParts:
     """The verbs, and the worker's side."""
     database, clock, provider, worker_id = base.database, base.clock, base.provider, base.worker_id
-    book, seen = SqlHolderBook(), SqlSeenBook()
+    book, seen, proxies = SqlHolderBook(), SqlSeenBook(), SqlProxyBook(ProxySeal(secret_key(base.settings)))
     sessions = Sessions(
         records=records,
         phones=SqlPhoneBook(),
         speakers=SqlSpeakerBook(),
         seen=seen,
+        proxies=proxies,
         linker=provider.linker,
         webhooks=webhooks,
         database=database,
@@ -50,6 +53,7 @@ def compose_sessions(base: Base, records: Records, webhooks: Webhooks) -> Sessio
         worker_id=worker_id,
         book=book,
         connections=provider.connections,
+        proxies=proxies,
         database=database,
         connect_every=CONNECT_EVERY.get(provider.name, timedelta(0)),
     )
@@ -59,6 +63,7 @@ def compose_sessions(base: Base, records: Records, webhooks: Webhooks) -> Sessio
         provider=provider.name,
         keys=provider.device_keys,
         book=SqlBackupBook(),
+        proxies=proxies,
         sessions=sessions,
         database=database,
         clock=clock,

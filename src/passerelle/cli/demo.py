@@ -34,7 +34,8 @@ def play(settings: Settings, redactor: Redactor, *, once: bool) -> int:
             console.print(f"❌ {broke}")
             return FAILED
         address = f"http://{settings.host}:{settings.port}"
-        console.print(f"\n✅ The story is told. The gateway's interface: [bold]{address}/docs[/]")
+        console.print(f"\n✅ The story is told. Play it yourself: [bold]{address}/dashboard/story[/]")
+        console.print(f"   All pages: {address}/dashboard · the interface for programs: {address}/docs")
         if not once:
             console.print("It goes on serving until Ctrl-C.")
             _wait_for_interrupt()

@@ -10,6 +10,7 @@ import structlog
 import typer
 
 from passerelle import __version__
+from passerelle.cli.clients import clients
 from passerelle.cli.phones import sessions
 from passerelle.cli.prepare import prepare, redactor_of
 from passerelle.errors import Misconfigured, PasserelleError
@@ -37,7 +38,6 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
 records = typer.Typer(help="Records: clients, linked phones, logins.", no_args_is_help=True)
-clients = typer.Typer(help="Who may use the gateway.", no_args_is_help=True)
 media = typer.Typer(help="Kept files, and the stores they lie in.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(records, name="records")
@@ -209,26 +209,6 @@ def import_(folder: Annotated[Path, typer.Argument(help="The folder records/ of 
     from passerelle.cli.tend import import_folder  # noqa: PLC0415 -- 0.3 s
 
     sys.exit(import_folder(*prepare(quiet=True), folder))
-
-
-@clients.command("add")
-def add_client(name: Annotated[str, typer.Argument(help="What the client is called.")]) -> None:
-    """Make a client and show its key, this once. Example: passerelle clients add "Back office"."""
-    from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(tend.add_client(*prepare(quiet=True), name))
-
-
-@clients.command()
-def keys(
-    client_id: Annotated[str, typer.Argument(metavar="ID", help="The id of the client.")],
-    *,
-    new: Annotated[bool, typer.Option("--new", help="Make one more key and show it, this once.")] = False,
-) -> None:
-    """The keys of a client, without their secrets. Example: passerelle clients keys client_1a2b3c4d5e6f."""
-    from passerelle.cli import tend  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(tend.show_keys(*prepare(quiet=True), client_id, new=new))
 
 
 @media.command("add")

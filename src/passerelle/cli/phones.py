@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from passerelle.client import Client
 
 VARIABLE = "PASSERELLE_PASSPHRASE"
+HEAD_AND_END = 2
 SIGNS = {"imported": "✅", "there_already": "✅", "number_taken": "⚠️"}
 File = Annotated[Path, typer.Argument(help="Where the sealed lines are.")]
 sessions = typer.Typer(help="Linked phones.", no_args_is_help=True)
@@ -25,21 +26,20 @@ sessions = typer.Typer(help="Linked phones.", no_args_is_help=True)
 @sessions.command("export")
 def export(file: File) -> None:
     """Write every linked phone with its keys, sealed. Example: passerelle sessions export phones.sealed."""
+    if file.exists():
+        raise Misconfigured(f"{file} is there already; nothing was written.")
     passphrase = _passphrase(twice=True)
 
     def do(client: "Client") -> int:
-        if file.exists():
-            raise Misconfigured(f"{file} is there already; nothing was written.")
         fresh = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            with fresh.open("x", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-                phones = sum(bool(out.write(line + "\n")) for line in client.export_sessions(passphrase)) - 1
+            phones = _write(fresh, client.export_sessions(passphrase))
             fresh.rename(file)
         except OSError as error:
             raise Misconfigured(f"{file} cannot be written: {error.strerror}.") from None
         finally:
             fresh.unlink(missing_ok=True)
-        print(f"✅ {phones} linked phone(s) exported to {file}. Unlink or stop them here before you import them.")  # noqa: T201 -- the command line speaks
+        print(f"✅ {phones} linked phone(s) exported to {file}. Stop this gateway before you import them elsewhere.")  # noqa: T201 -- the command line speaks
         return 0
 
     sys.exit(_with_gateway(do))
@@ -48,11 +48,7 @@ def export(file: File) -> None:
 @sessions.command("import")
 def import_(file: File) -> None:
     """Bring what an export wrote; may be repeated. Example: passerelle sessions import phones.sealed."""
-    try:
-        head, *lines = file.read_text("utf-8").splitlines()
-        json.loads(head)
-    except (OSError, ValueError):
-        raise Misconfigured(f"{file} is not a file that `passerelle sessions export` wrote.") from None
+    head, lines = _read(file)
     passphrase = _passphrase(twice=False)
 
     def do(client: "Client") -> int:
@@ -64,6 +60,30 @@ def import_(file: File) -> None:
         return 1 if taken else 0
 
     sys.exit(_with_gateway(do))
+
+
+def _write(fresh: Path, lines: Iterable[str]) -> int:
+    """A file for its owner alone; how many phones it holds."""
+    written = 0
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        for line in lines:
+            out.write(line + "\n")
+            written += 1
+        out.flush()
+        os.fsync(out.fileno())
+    return written - HEAD_AND_END
+
+
+def _read(file: Path) -> tuple[str, list[str]]:
+    """The head and the sealed lines of an export."""
+    try:
+        head, *lines, end = file.read_text("utf-8").splitlines()
+        whole = "passerelle_sessions" in json.loads(head) and json.loads(end) == {"end": len(lines)}
+    except (OSError, ValueError, TypeError):
+        whole = False
+    if not whole:
+        raise Misconfigured(f"{file} is not a file that `passerelle sessions export` wrote, or not all of it.")
+    return head, lines
 
 
 def _with_gateway(do: Callable[["Client"], int]) -> int:

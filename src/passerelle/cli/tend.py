@@ -1,4 +1,4 @@
-"""``passerelle records`` and ``passerelle clients``: what an operator does with records and with who may come in."""
+"""``passerelle records``: what an operator does with records."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ def tend(settings: Settings, redactor: Redactor, verb: str) -> int:
             print(DONE[verb].format(**one, source=done["source"]))  # noqa: T201 -- the command line speaks
         return 0
 
-    return _with_gateway(settings, redactor, do)
+    return with_gateway(settings, redactor, do)
 
 
 def import_folder(settings: Settings, redactor: Redactor, folder: Path) -> int:
@@ -47,39 +47,11 @@ def import_folder(settings: Settings, redactor: Redactor, folder: Path) -> int:
             different += len(others)
         return 1 if different else 0
 
-    return _with_gateway(settings, redactor, do)
+    return with_gateway(settings, redactor, do)
 
 
-def add_client(settings: Settings, redactor: Redactor, name: str) -> int:
-    """Make a client and show its key, this once."""
-
-    def do(client: Client) -> int:
-        made = client.add_client(name)
-        print(f"✅ {made['id']} - {made['name']}\n{made['api_key']}")  # noqa: T201 -- the same
-        print("Keep the key now: it is not shown again.", file=sys.stderr)  # noqa: T201 -- the same
-        return 0
-
-    return _with_gateway(settings, redactor, do)
-
-
-def show_keys(settings: Settings, redactor: Redactor, client_id: str, *, new: bool) -> int:
-    """The keys of a client, or one more."""
-
-    def do(client: Client) -> int:
-        if new:
-            print(client.add_key(client_id)["api_key"])  # noqa: T201 -- the same
-            return 0
-        found = [one for one in client.clients() if one["id"] == client_id]
-        if not found:
-            raise ApiProblem(404, {"detail": "There is no such client."})
-        for key in found[0]["keys"]:
-            print(f"{key['id']}  {key['created_at']}  {'revoked' if key['revoked'] else 'good'}")  # noqa: T201 -- the same
-        return 0
-
-    return _with_gateway(settings, redactor, do)
-
-
-def _with_gateway(settings: Settings, redactor: Redactor, do: Callable[[Client], int]) -> int:
+def with_gateway(settings: Settings, redactor: Redactor, do: Callable[[Client], int]) -> int:
+    """Do it with the running gateway, or one of our own; 1 when it says no, which is told."""
     with gateway(settings, redactor) as client:
         try:
             return do(client)

@@ -128,18 +128,36 @@ class Client:
         """Sandbox: make a virtual phone."""
         return self._ask("POST", "/sandbox/phones", json={"number": phone_number, "name": name})
 
-    def add_client(self, name: str) -> Json:
+    def add_client(self, name: str, *, label: str = "") -> Json:
         """Somebody who may use the gateway; the key in the answer is shown this once."""
-        return self._ask("POST", "/api/clients", json={"name": name})
+        return self._ask("POST", "/api/clients", json={"name": name, "label": label})
 
     def clients(self) -> list[Json]:
         """Every client with its keys, not their secrets."""
         items: list[Json] = self._ask("GET", "/api/clients")["items"]
         return items
 
-    def add_key(self, client_id: str) -> Json:
+    def keys(self, client_id: str) -> list[Json]:
+        """The keys of a client, not their secrets."""
+        items: list[Json] = self._ask("GET", f"{_client(client_id)}/keys")["items"]
+        return items
+
+    def add_key(self, client_id: str, *, label: str = "") -> Json:
         """One more key for a client, shown this once."""
-        return self._ask("POST", f"/api/clients/{quote(client_id, safe='')}/keys")
+        return self._ask("POST", f"{_client(client_id)}/keys", json={"label": label})
+
+    def rotate_key(self, client_id: str, key_id: str, *, overlap_s: int) -> Json:
+        """A new key, shown this once; the old one is good for `overlap_s` more."""
+        wish = {"overlap_s": overlap_s}
+        return self._ask("POST", f"{_client(client_id)}/keys/{quote(key_id, safe='')}/rotate", json=wish)
+
+    def revoke_key(self, client_id: str, key_id: str) -> None:
+        """The key is good no more."""
+        self._ask("DELETE", f"{_client(client_id)}/keys/{quote(key_id, safe='')}")
+
+    def remove_client(self, client_id: str) -> None:
+        """Its keys are good no more; its data goes soon."""
+        self._ask("DELETE", _client(client_id))
 
     def export_sessions(self, passphrase: str) -> Iterator[str]:
         """The sealed lines of every linked phone, the head first. Raises `ApiProblem`."""
@@ -201,6 +219,10 @@ class Client:
         if response.is_error:
             raise ApiProblem(response.status_code, body)
         return dict(body)
+
+
+def _client(client_id: str) -> str:
+    return f"/api/clients/{quote(client_id, safe='')}"
 
 
 def _keyed(key: str | None) -> dict[str, str]:

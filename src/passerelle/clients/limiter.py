@@ -28,10 +28,12 @@ class RateLimited(Unavailable):
 
 
 class Standing(NamedTuple):
-    """How a key stands after a request, as the two header fields tell it; `wait` when it was one too many."""
+    """How a key stands after a request: the fields of the answer's head, and how long to `wait` if it was one too many.
 
-    policy: str
-    left: str
+    The fields are as the draft has them (draft-ietf-httpapi-ratelimit-headers-11), ready to be sent.
+    """
+
+    fields: tuple[tuple[bytes, bytes], tuple[bytes, bytes]]
     wait: timedelta | None
 
 
@@ -45,6 +47,7 @@ class Limiter:
     def __init__(self, rate: Rate, *, shared: SharedBuckets | None = None, every_s: float = REPORT_EVERY_S) -> None:
         """Each key may ask as `rate` says; `shared` where several processes may count together."""
         self._rate = rate
+        self._policy = (b"ratelimit-policy", rate.policy.encode())
         self._shared = shared
         self._every_s = every_s
         self._buckets: dict[KeyName, Bucket] = {}
@@ -59,7 +62,8 @@ class Limiter:
         taken = bucket.take(now_s)
         if not self._spent.is_set():
             self._spent.set()
-        return Standing(self._rate.policy, bucket.told, None if taken else timedelta(seconds=bucket.wait_s))
+        fields = (self._policy, (b"ratelimit", bucket.told.encode()))
+        return Standing(fields, None if taken else timedelta(seconds=bucket.wait_s))
 
     async def run(self) -> None:
         """Tell Redis of what was spent, and hear of the other processes, until cancelled."""

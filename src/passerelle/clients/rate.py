@@ -24,7 +24,7 @@ class Rate(NamedTuple):
 
     @property
     def policy(self) -> str:
-        """The field ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers-11)."""
+        """The field ``RateLimit-Policy``."""
         return f'"default";q={self.requests};w={self.window_s}'
 
 

@@ -33,11 +33,12 @@ from passerelle.clients.model import (
     revoked_entry,
 )
 from passerelle.clients.ports import KeyName, RemovalBook, UseBook
+from passerelle.clients.trust import Trust
 from passerelle.clients.uses import Uses
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
 from passerelle.db.units import EPOCH
-from passerelle.errors import Rejected, Text, Unavailable
+from passerelle.errors import Rejected, Unavailable
 from passerelle.records.home import HOMES
 from passerelle.records.model import CollectionKey, Fact, Reading, Record, Source
 from passerelle.records.service import Records
@@ -45,21 +46,9 @@ from passerelle.records.service import Records
 KEY = CollectionKey(client_id=DEFAULT_CLIENT, name=CLIENTS)
 LOOK_EVERY_S = 1.0
 CONFIRM_EVERY_S = 60.0
-BELIEVED = timedelta(hours=24)
 REMOVALS = "passerelle_removals"
 """Where a commit tells every process that a client was removed."""
 log = structlog.get_logger()
-
-
-class KeysTooOld(Unavailable):
-    """The home of the keys is away for so long that what is remembered of them is believed no more."""
-
-    code = "keys_unknown"
-    text = Text("Keys cannot be checked just now.", "Les clés ne peuvent pas être vérifiées pour le moment.")
-    hint = Text(
-        "The operator must bring Redis back: keys are believed without it for 24 hours.",
-        "L'exploitant doit rétablir Redis : sans lui, les clés sont crues pendant 24 heures.",
-    )
 
 
 class Clients:
@@ -78,8 +67,8 @@ class Clients:
         """Clients live in `records`; `strict`: who cannot be known stays outside."""
         self._strict = strict
         self._records = records
-        self._book = uses
         self._uses = Uses(book=uses, database=database, clock=clock)
+        self._trust = Trust(KEY, records=records, book=uses, database=database)
         self._removals = removals
         self._database = database
         self._clock = clock
@@ -87,7 +76,6 @@ class Clients:
         self._blind = False
         self._looking: asyncio.Task[None] | None = None
         self._looked = -math.inf
-        self._confirmed_at: datetime | None = None
 
     async def add(self, name: str, *, label: str = "") -> tuple[Client, ApiKey]:
         """A new client and its first key, which is shown this once.
@@ -209,7 +197,7 @@ class Clients:
             return None
         reading, now = await self._records.read(KEY, [key.client_id]), self._clock.now()
         if reading.source is Source.MEMORY:
-            self._check_age(reading, now)
+            await self._trust.check(reading, now=now)
         found = reading.records.get(key.client_id)
         client = None if found is None or not found.data else from_document(found.id, found.data)
         if client is None or client.removed:
@@ -261,29 +249,8 @@ class Clients:
             log.exception("❌ Keys could not be confirmed")
 
     async def confirm(self) -> None:
-        """Read all clients, so that this process knows what others did, and write down when that was.
-
-        While Redis is away: hear when it was last, and what other processes have seen since (they may still reach it).
-
-        Raises:
-            Unavailable, Rejected: nothing can be known just now.
-        """
-        if self._records.home.source is not Source.REDIS:
-            return
-        reading = await self._records.read(KEY)
-        if reading.source is not Source.MEMORY:
-            self._confirmed_at = reading.as_of
-            await self._records.memory.flush()  # before: what is confirmed is in the shadow
-            await self._database.run(partial(self._book.confirm, at=reading.as_of))
-            return
-        self._confirmed_at = await self._database.read(self._book.confirmed_at) or self._confirmed_at
-        await self._records.memory.reset(KEY)
-
-    def _check_age(self, reading: Reading, now: datetime) -> None:
-        """Memory is believed for a day: who was let in before Redis went away does not stay for ever."""
-        known = max(reading.as_of, self._confirmed_at or EPOCH)
-        if known != EPOCH and now - known > BELIEVED:
-            raise KeysTooOld(retry_after=timedelta(seconds=CONFIRM_EVERY_S))
+        """See `Trust.confirm`."""
+        await self._trust.confirm()
 
     async def _get(self, client_id: str) -> Client:
         found = (await self._records.read(KEY, [client_id])).records.get(client_id)

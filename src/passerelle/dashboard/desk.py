@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from passerelle.dashboard.cookies import remember
 from passerelle.dashboard.drawing import Drawing, Sheet
 from passerelle.dashboard.visits import Entry, Visit
 from passerelle.dashboard.words import BASE, LOGIN
-from passerelle.errors import Denied, Invalid, NotFound, PasserelleError, Text, Unavailable
+from passerelle.errors import Invalid, NotFound, PasserelleError, Text, Unavailable
 from passerelle.problems import Broken, status_of
 from passerelle.redis_link import RedisState, RedisStatus
 
@@ -68,8 +69,11 @@ class Desk:
 
         return Route(BASE + path, get, methods=["GET"], include_in_schema=False)
 
-    def action(self, path: str, act: Act, *, back: Show, public: bool = False) -> Route:
-        """A form sent to `path`: `act` says where to go on, or what to show; where it fails, `back` is shown."""
+    def action(self, path: str, act: Act, *, back: Show, public: bool = False, streams: bool = False) -> Route:
+        """A form sent to `path`: `act` says where to go on, or what to show; where it fails, `back` is shown.
+
+        `streams`: `act` reads the form by itself, and looks whether it may be believed.
+        """
 
         async def post(request: Request) -> Response:
             visit = await self._come_in(request)
@@ -78,14 +82,15 @@ class Desk:
             if visit.caller is None and not public:
                 return RedirectResponse(LOGIN, 303)
             try:
-                await self._read(visit)
+                if not streams:
+                    await self._read(visit)
                 done = await act(visit)
             except PasserelleError as problem:
                 visit.problem = problem
                 return await self._drawn(visit, back)
             if isinstance(done, Sheet):
                 return self.draw(visit, done)
-            return RedirectResponse(done, 303, {"Cache-Control": "no-store"})
+            return remember(RedirectResponse(done, 303, {"Cache-Control": "no-store"}), visit)
 
         return Route(BASE + path, post, methods=["POST"], include_in_schema=False)
 
@@ -119,7 +124,7 @@ class Desk:
     async def _drawn(self, visit: Visit, show: Show) -> Response:
         try:
             return self.draw(visit, await show(visit))
-        except (Unavailable, NotFound, Denied, Invalid) as problem:
+        except PasserelleError as problem:
             visit.problem = visit.problem or problem
             return self._trouble(visit)
         except Exception:

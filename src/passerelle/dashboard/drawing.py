@@ -1,6 +1,7 @@
 """Draws the pages: templates, words in the reader's language, and the headers that keep strangers' code out."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,12 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from passerelle.clock import rfc3339
 from passerelle.dashboard.assets import Assets
-from passerelle.dashboard.visits import LANG_COOKIE, VISITOR_COOKIE, Visit, cookie_name
-from passerelle.dashboard.words import MONTHS, WORDS
+from passerelle.dashboard.cookies import remember
+from passerelle.dashboard.visits import Visit
+from passerelle.dashboard.words import MONTHS, UNITS, WORDS
 from passerelle.errors import PasserelleError, Text
 from passerelle.problems import status_of
 
@@ -33,7 +35,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Vary": "Accept-Language, Cookie",
 }
-YEAR_S = 31_536_000
+THOUSAND = 1000
+KEPT_TOGETHER = re.compile(r"(?<=\w) (?=[:;!?])|(?<=«) | (?=»)")
 STATUSES = {"too_many_tries": 429}  # what only a page says
 
 
@@ -77,12 +80,14 @@ class Drawing:
             lstrip_blocks=True,
         )
         self._templates.globals["asset"] = assets.url
-        self._templates.filters.update(moment=moment, rfc3339=rfc3339, path=lambda text: quote(str(text), safe=""))
+        self._templates.filters.update(
+            moment=moment, size=size, rfc3339=rfc3339, path=lambda text: quote(str(text), safe="")
+        )
 
-    def draw(self, visit: Visit, sheet: Sheet, *, warnings: list[Text] | None = None) -> HTMLResponse:
+    def draw(self, visit: Visit, sheet: Sheet, *, warnings: list[Text] | None = None) -> Response:
         """The sheet as an answer; what went wrong with a form stands at its head."""
         lang, problem = visit.lang, visit.problem
-        words = {name: text.in_language(lang) for name, text in {**WORDS, **sheet.words}.items()}
+        words = {name: spoken(text, lang) for name, text in {**WORDS, **sheet.words}.items()}
         html = self._templates.get_template(f"{sheet.template}.html").render(
             t=SimpleNamespace(**words),
             lang=lang,
@@ -90,7 +95,7 @@ class Drawing:
             csrf=visit.csrf,
             visit=visit,
             setting=self._setting,
-            warnings=[text.in_language(lang) for text in warnings or ()],
+            warnings=[spoken(text, lang) for text in warnings or ()],
             problem=None if problem is None else told(problem, sheet.words, lang),
             done=words.get(f"done_{visit.asked('done')}"),
             **sheet.facts,
@@ -99,31 +104,7 @@ class Drawing:
         status = sheet.status if problem is None else STATUSES.get(problem.code, status_of(problem))
         if problem is not None and problem.retry_after is not None:
             headers["Retry-After"] = str(seconds(problem.retry_after))
-        return with_cookies(HTMLResponse(html, status, headers), visit)
-
-
-def with_cookies(answer: HTMLResponse, visit: Visit) -> HTMLResponse:
-    """The answer, and what the browser shall remember from now on."""
-    if visit.fresh:
-        set_cookie(answer, visit, VISITOR_COOKIE, visit.token)
-    if visit.asked("lang") == visit.lang:
-        answer.set_cookie(
-            LANG_COOKIE, visit.lang, max_age=YEAR_S, path="/", secure=visit.secure, httponly=True, samesite="lax"
-        )
-    return answer
-
-
-def set_cookie(answer: Any, visit: Visit, name: str, value: str, *, life: timedelta | None = None) -> None:
-    """A cookie that no script reads and no other site sends along."""
-    answer.set_cookie(
-        cookie_name(name, secure=visit.secure),
-        value,
-        max_age=None if life is None else seconds(life),
-        path="/",
-        secure=visit.secure,
-        httponly=True,
-        samesite="lax",
-    )
+        return remember(HTMLResponse(html, status, headers), visit)
 
 
 def told(problem: PasserelleError, words: Mapping[str, Text], lang: str) -> dict[str, Any]:
@@ -132,11 +113,17 @@ def told(problem: PasserelleError, words: Mapping[str, Text], lang: str) -> dict
     wait = problem.retry_after
     return {
         "code": problem.code,
-        "text": problem.text.in_language(lang),
-        "hint": hint.in_language(lang),
+        "text": spoken(problem.text, lang),
+        "hint": spoken(hint, lang),
         "wait_s": None if wait is None else seconds(wait),
         "members": problem.members,
     }
+
+
+def spoken(text: Text, lang: str) -> str:
+    """The text, with the spaces that French keeps on one line."""
+    said = text.in_language(lang)
+    return KEPT_TOGETHER.sub("\u00a0", said) if lang == "fr" else said
 
 
 def seconds(span: timedelta) -> int:
@@ -147,3 +134,12 @@ def seconds(span: timedelta) -> int:
 def moment(when: datetime, lang: str) -> str:
     """A time as people read it; the script turns it into the reader's own zone."""
     return f"{when.day} {MONTHS[lang][when.month - 1]}, {when:%H:%M} UTC"
+
+
+def size(size_bytes: int, lang: str) -> str:
+    """A size as people read it, in thousands."""
+    units, amount, step = UNITS[lang], float(size_bytes), 0
+    while amount >= THOUSAND and step < len(units) - 1:
+        amount, step = amount / THOUSAND, step + 1
+    text = f"{amount:.1f}".rstrip("0").rstrip(".") if step else str(size_bytes)
+    return f"{text.replace('.', ',') if lang == 'fr' else text} {units[step]}"

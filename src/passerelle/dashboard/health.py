@@ -3,7 +3,7 @@
 from starlette.routing import Route
 
 from passerelle.dashboard.desk import Desk
-from passerelle.dashboard.drawing import Sheet
+from passerelle.dashboard.drawing import Sheet, spoken
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
 from passerelle.diagnostics.cached import Diagnosis
@@ -59,9 +59,9 @@ def _groups(report: Report, lang: str) -> list[tuple[str, list[Finding]]]:
         name: [finding for result in report.results if result.group == name for finding in result.findings]
         for name in GROUPS
     }
-    return [(GROUPS[name].in_language(lang), findings) for name, findings in found.items() if findings]
+    return [(spoken(GROUPS[name], lang), findings) for name, findings in found.items() if findings]
 
 
 def _spoken(visit: Visit) -> object:
     """Turns a finding's sentence into the reader's language."""
-    return lambda text: text.in_language(visit.lang)
+    return lambda text: spoken(text, visit.lang)

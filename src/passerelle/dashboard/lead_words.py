@@ -29,7 +29,7 @@ WORDS = {
     "notice_pending": Text("not told yet", "pas encore prévenu"),
     "notice_whatsapp_sent": Text("told by WhatsApp", "prévenu par WhatsApp"),
     "notice_whatsapp_failed": Text("could not be told", "n'a pas pu être prévenu"),
-    "tries": Text("{count} tries", "{count} essai(s)"),
+    "tries": Text("tries: {count}", "essais : {count}"),
     "earlier": Text("Rows from before", "Lignes d'avant"),
     "contractor": Text("Contractor", "Artisan"),
     "nobody": Text("nobody", "personne"),
@@ -44,7 +44,9 @@ WORDS = {
     "remove_ask": Text("The lead is forgotten, its row too.", "La demande et sa ligne sont oubliées."),
     "done_removed": Text("The lead is deleted.", "La demande est supprimée."),
     "hint_lead_closed": Text("Write down a new one.", "Enregistrez-en une nouvelle."),
-    "hint_lead_not_confirmed": Text("The customer confirms by his link first.", "Le client confirme d'abord par son lien."),
+    "hint_lead_not_confirmed": Text(
+        "The customer confirms by his link first.", "Le client confirme d'abord par son lien."
+    ),
 }
 CONTRACTOR_WORDS = {
     **_BOTH,
@@ -56,7 +58,7 @@ CONTRACTOR_WORDS = {
     "areas": Text("Areas", "Secteurs"),
     "list_hint": Text("With commas between; empty: all.", "Séparés par des virgules ; vide : tous."),
     "capacity": Text("Leads at once", "Demandes à la fois"),
-    "open_of": Text("{open} of {capacity} leads open", "{open} demande(s) sur {capacity} en cours"),
+    "open_of": Text("open leads: {open} of {capacity}", "demandes en cours : {open} sur {capacity}"),
     "any_trade": Text("every trade", "tous métiers"),
     "anywhere": Text("everywhere", "partout"),
     "active": Text("gets leads", "reçoit des demandes"),

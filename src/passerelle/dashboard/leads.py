@@ -21,6 +21,11 @@ COLUMNS = tuple(LeadStatus)
 
 def routes(desk: Desk, app: App) -> list[Route]:
     """``/dashboard/leads``."""
+    return [*_many(desk, app), *_one(desk, app)]
+
+
+def _many(desk: Desk, app: App) -> list[Route]:
+    """The board, and a new one."""
 
     async def show(visit: Visit) -> Sheet:
         cursor = visit.asked("cursor")
@@ -41,6 +46,15 @@ def routes(desk: Desk, app: App) -> list[Route]:
     async def ask(visit: Visit) -> str:
         lead, _ = await app.leads.ask(visit.who, **{name: visit.field(name) for name in FIELDS})
         return f"{HERE}/{lead.id}"
+
+    return [
+        desk.page("/leads", show),
+        desk.action("/leads", ask, back=show),
+    ]
+
+
+def _one(desk: Desk, app: App) -> list[Route]:
+    """One of them."""
 
     async def show_one(visit: Visit) -> Sheet:
         lead = await app.leads.get(visit.who, visit.part("id"))
@@ -69,9 +83,8 @@ def routes(desk: Desk, app: App) -> list[Route]:
         return f"{HERE}?done=removed"
 
     deeds = {"close": close, "take-away": take_away, "hand": hand, "remove": remove}
+
     return [
-        desk.page("/leads", show),
-        desk.action("/leads", ask, back=show),
         desk.page("/leads/{id}", show_one),
         *(desk.action(f"/leads/{{id}}/{name}", deed, back=show_one) for name, deed in deeds.items()),
     ]

@@ -1,6 +1,6 @@
 """Link a phone: ask for a code, watch it, type it, done."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard import qr
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet, told
 from passerelle.dashboard.linking_words import WORDS
@@ -48,7 +49,7 @@ def routes(desk: Desk, app: App) -> list[Route]:
             template="attempt",
             here=here,
             words=WORDS,
-            facts=_facts(attempt, app, visit),
+            facts=_facts(attempt, app, visit) | {"qr": await qr.address(app.pairing, visit.who, attempt)},
             every_s=None if attempt.ended else EVERY_S,
             events=None if attempt.ended else f"{here}/events",
         )
@@ -56,6 +57,19 @@ def routes(desk: Desk, app: App) -> list[Route]:
     async def cancel(visit: Visit) -> str:
         attempt = await app.pairing.cancel(visit.who, visit.part("id"))
         return f"{HERE}/{attempt.id}"
+
+    return [
+        desk.page("/link", show),
+        desk.action("/link", ask, back=show),
+        desk.page("/link/{id}", show_attempt),
+        Route(f"{HERE}/{{id}}/events", _following(desk, app), methods=["GET"], include_in_schema=False),
+        qr.route(desk, app.pairing),
+        desk.action("/link/{id}/cancel", cancel, back=show_attempt),
+    ]
+
+
+def _following(desk: Desk, app: App) -> Callable[[Request], Awaitable[Response]]:
+    """Server-sent events of an attempt."""
 
     async def follow(request: Request) -> Response:
         try:
@@ -65,13 +79,7 @@ def routes(desk: Desk, app: App) -> list[Route]:
             return Response(status_code=204)  # tells the browser to ask no more; the page looks by itself
         return EventSourceResponse(_changes(app, visit, attempt.id))
 
-    return [
-        desk.page("/link", show),
-        desk.action("/link", ask, back=show),
-        desk.page("/link/{id}", show_attempt),
-        Route(f"{HERE}/{{id}}/events", follow, methods=["GET"], include_in_schema=False),
-        desk.action("/link/{id}/cancel", cancel, back=show_attempt),
-    ]
+    return follow
 
 
 async def _changes(app: App, visit: Visit, attempt_id: str) -> AsyncIterator[dict[str, str]]:

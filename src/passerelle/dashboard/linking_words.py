@@ -30,6 +30,12 @@ WORDS = {
     ),
     "code_title": Text("Type this code on the phone", "Saisissez ce code sur le téléphone"),
     "code_label": Text("The code", "Le code"),
+    "scan": Text("Scan a QR code instead", "Scanner plutôt un code QR"),
+    "scan_lead": Text(
+        "On the phone: Linked devices, Link a device; point the camera here. It changes by itself.",
+        "Sur le téléphone : Appareils connectés, Connecter un appareil ; visez ici. Le code change de lui-même.",
+    ),
+    "scan_alt": Text("QR code that links the phone", "Code QR qui lie le téléphone"),
     "left": Text("left", "restant"),
     "second_code": Text(
         "This is the second code: the first one ran out. There will be no third.",

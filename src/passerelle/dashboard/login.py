@@ -1,16 +1,12 @@
 """Log in with the admin key, and out."""
 
-from typing import Any
-
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from passerelle.clients.logins import LIFE, Logins
+from passerelle.clients.logins import Logins
 from passerelle.dashboard.desk import Desk
-from passerelle.dashboard.drawing import Sheet, set_cookie
+from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.tries import Tries
-from passerelle.dashboard.visits import LOGIN_COOKIE, Visit, cookie_name
+from passerelle.dashboard.visits import LOGIN_COOKIE, Visit
 from passerelle.dashboard.words import BASE, LOGIN
 from passerelle.errors import Denied, Rejected, Text
 
@@ -22,7 +18,7 @@ WORDS = {
     "enter": Text("Log in", "Se connecter"),
     "no_key": Text(
         "There are keys of clients, but no admin key. Set PASSERELLE_ADMIN_KEY and start the gateway again.",
-        "Des clés de clients existent, mais pas de clé d'administration. Définissez PASSERELLE_ADMIN_KEY puis relancez.",
+        "Des clients ont des clés, mais il n'y a pas de clé d'administration. Définissez PASSERELLE_ADMIN_KEY.",
     ),
 }
 
@@ -32,7 +28,9 @@ class WrongKey(Denied):
 
     code = "wrong_key"
     text = Text("This is not the admin key.", "Ce n'est pas la clé d'administration.")
-    hint = Text("Look for PASSERELLE_ADMIN_KEY where the gateway runs.", "Cherchez PASSERELLE_ADMIN_KEY sur le serveur.")
+    hint = Text(
+        "Look for PASSERELLE_ADMIN_KEY where the gateway runs.", "Cherchez PASSERELLE_ADMIN_KEY sur le serveur."
+    )
 
 
 class TooManyTries(Rejected):
@@ -63,43 +61,21 @@ def routes(desk: Desk, logins: Logins) -> list[Route]:
             tries.wrong(address)
             raise WrongKey
         tries.right(address)
-        visit.request.state.token = await logins.begin()
+        visit.begun = await logins.begin()
         return _inside(visit.field("to"))
 
     async def leave(visit: Visit) -> str:
         await logins.end(visit.cookie(LOGIN_COOKIE))
+        visit.begun = ""
         return LOGIN
 
-    async def enter_with_cookie(request: Request) -> Response:
-        answer = await entering(request)
-        token = getattr(request.state, "token", None)
-        if token is not None:
-            set_cookie(answer, _of(request), LOGIN_COOKIE, token, life=LIFE)
-        return answer
-
-    async def leave_without_cookie(request: Request) -> Response:
-        answer = await leaving(request)
-        if isinstance(answer, RedirectResponse):
-            secure = request.url.scheme == "https"
-            answer.delete_cookie(
-                cookie_name(LOGIN_COOKIE, secure=secure), secure=secure, httponly=True, samesite="lax"
-            )
-        return answer
-
-    entering: Any = desk.action("/login", enter, back=show, public=True).endpoint
-    leaving: Any = desk.action("/logout", leave, back=show).endpoint
     return [
         desk.page("/login", show, public=True),
-        Route(LOGIN, enter_with_cookie, methods=["POST"], include_in_schema=False),
-        Route(f"{BASE}/logout", leave_without_cookie, methods=["POST"], include_in_schema=False),
+        desk.action("/login", enter, back=show, public=True),
+        desk.action("/logout", leave, back=show),
     ]
-
-
-def _of(request: Request) -> Visit:
-    return Visit(request=request, lang="en", caller=None, token="", fresh=False)
 
 
 def _inside(to: str) -> str:
     """Where to go after the login: a page of ours, whatever the address said."""
     return to if to.startswith(f"{BASE}/") and "//" not in to and "\\" not in to else BASE
-

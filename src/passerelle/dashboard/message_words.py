@@ -20,7 +20,7 @@ WORDS = {
     "list": Text("Messages, newest first", "Messages, les plus récents d'abord"),
     "empty": Text("No message here.", "Aucun message ici."),
     "empty_lead": Text("What you send shows up here at once.", "Ce que vous envoyez apparaît ici aussitôt."),
-    "attempts_of": Text("{attempts} of {max} tries", "{attempts} essai(s) sur {max}"),
+    "attempts_of": Text("tries: {attempts} of {max}", "essais : {attempts} sur {max}"),
     "attempts": Text("Tries", "Essais"),
     "due": Text("Due", "Prévu"),
     "created": Text("Written down", "Noté"),

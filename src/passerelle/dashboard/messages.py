@@ -28,11 +28,21 @@ FARTHEST_ZONE_MIN = 16 * 60
 
 def routes(desk: Desk, app: App) -> list[Route]:
     """``/dashboard/messages``."""
+    return [*_many(desk, app), *_one(desk, app)]
+
+
+def _many(desk: Desk, app: App) -> list[Route]:
+    """The list, and a new one."""
 
     async def show(visit: Visit) -> Sheet:
         status, to, before = visit.asked("status"), visit.asked("to"), visit.asked("before")[:ID_LIMIT]
-        wanted = {"status": Status(status) if status in STATUSES else None, "to": _recipient(visit, to)}
-        found = await app.messages.page(visit.who, **wanted, before=before, limit=SHOWN + 1)
+        found = await app.messages.page(
+            visit.who,
+            status=Status(status) if status in STATUSES else None,
+            to=_recipient(visit, to),
+            before=before,
+            limit=SHOWN + 1,
+        )
         kept = {"status": status, "to": to}
         facts = {
             "items": found[:SHOWN],
@@ -59,6 +69,15 @@ def routes(desk: Desk, app: App) -> list[Route]:
         sent = await app.messages.enqueue(visit.who, [draft])
         return f"{HERE}/{sent.messages[0].id}"
 
+    return [
+        desk.page("/messages", show),
+        desk.action("/messages", write, back=show),
+    ]
+
+
+def _one(desk: Desk, app: App) -> list[Route]:
+    """One of them."""
+
     async def show_one(visit: Visit) -> Sheet:
         message = await app.messages.get(visit.who, visit.part("id"))
         here = f"{HERE}/{message.id}"
@@ -71,8 +90,6 @@ def routes(desk: Desk, app: App) -> list[Route]:
         return f"{HERE}/{(await app.messages.retry(visit.who, visit.part('id'))).id}"
 
     return [
-        desk.page("/messages", show),
-        desk.action("/messages", write, back=show),
         desk.page("/messages/{id}", show_one),
         desk.action("/messages/{id}/cancel", cancel, back=show_one),
         desk.action("/messages/{id}/retry", retry, back=show_one),

@@ -16,11 +16,10 @@ from passerelle.sessions.model import SessionState
 SHOWN = 6  # messages
 WORDS = {
     "title": Text("Overview", "Vue d'ensemble"),
-    "connected_of": Text("{connected} of {all} connected", "{connected} sur {all} connectés"),
+    "connected_of": Text("connected: {connected} of {all}", "connectés : {connected} sur {all}"),
     "no_phone": Text("No phone is linked yet.", "Aucun téléphone n'est encore lié."),
     "link_first": Text("Link the first phone", "Lier un premier téléphone"),
-    "to_mend_one": Text("1 thing to look at", "1 point à regarder"),
-    "to_mend_many": Text("{count} things to look at", "{count} points à regarder"),
+    "to_mend": Text("things to look at: {count}", "points à regarder : {count}"),
     "latest": Text("Latest messages", "Derniers messages"),
     "no_message": Text("Nothing has been said yet.", "Rien n'a encore été dit."),
     "see_all": Text("See all", "Tout voir"),

@@ -41,7 +41,7 @@ class NotOnThePage(Invalid):
 def routes(desk: Desk, world: World) -> list[Route]:
     """``/dashboard/phones``, where the world is in this process."""
 
-    async def show(visit: Visit) -> Sheet:
+    async def show(visit: Visit) -> Sheet:  # noqa: ARG001 -- as every page
         facts = {
             "cards": cards(world, world.phones(limit=PHONES)),
             "faults": list(world.faults),
@@ -104,7 +104,7 @@ def _tools(desk: Desk, world: World, show: Show) -> list[Route]:
         world.faults.add(FaultKind(kind), number=e164(number) if number else None, times=int(times[:4]))
         return f"{HERE}?done=fault"
 
-    async def clear_faults(visit: Visit) -> str:
+    async def clear_faults(visit: Visit) -> str:  # noqa: ARG001 -- as every page
         world.faults.clear()
         return HERE
 
@@ -114,7 +114,7 @@ def _tools(desk: Desk, world: World, show: Show) -> list[Route]:
         world.advance(timedelta(seconds=int(visit.field("seconds"))))
         return HERE
 
-    async def reset(visit: Visit) -> str:
+    async def reset(visit: Visit) -> str:  # noqa: ARG001 -- as every page
         world.reset()
         return f"{HERE}?done=reset"
 

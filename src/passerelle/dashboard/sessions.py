@@ -71,6 +71,11 @@ class InvalidRetention(Invalid):
 
 def routes(desk: Desk, app: App) -> list[Route]:
     """``/dashboard/sessions``."""
+    return [*_many(desk, app), *_one(desk, app)]
+
+
+def _many(desk: Desk, app: App) -> list[Route]:
+    """The list."""
 
     async def show(visit: Visit) -> Sheet:
         reading = await app.sessions.read_all(visit.who)
@@ -84,6 +89,14 @@ def routes(desk: Desk, app: App) -> list[Route]:
             "never": NEVER_SEEN,
         }
         return Sheet(template="sessions", here=HERE, words=WORDS, facts=facts, every_s=EVERY_S)
+
+    return [
+        desk.page("/sessions", show),
+    ]
+
+
+def _one(desk: Desk, app: App) -> list[Route]:
+    """One of them."""
 
     async def show_one(visit: Visit) -> Sheet:
         session, reading = await app.sessions.get(visit.who, visit.part("id"))
@@ -109,7 +122,6 @@ def routes(desk: Desk, app: App) -> list[Route]:
         return f"{HERE}/{visit.part('id')}?done=saved"
 
     return [
-        desk.page("/sessions", show),
         desk.page("/sessions/{id}", show_one),
         desk.action("/sessions/{id}/reconnect", reconnect, back=show_one),
         desk.action("/sessions/{id}/unlink", unlink, back=show_one),

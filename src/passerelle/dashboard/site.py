@@ -6,7 +6,22 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from passerelle.app import App
-from passerelle.dashboard import contractors, health, leads, linking, login, messages, overview, phones, sessions, story
+from passerelle.dashboard import (
+    clients,
+    contractors,
+    health,
+    inbox,
+    leads,
+    linking,
+    login,
+    media,
+    messages,
+    overview,
+    phones,
+    sessions,
+    story,
+    webhooks,
+)
 from passerelle.dashboard.assets import Assets
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Drawing, Setting
@@ -43,6 +58,10 @@ def _routes(app: App) -> list[BaseRoute]:
         *messages.routes(desk, app),
         *leads.routes(desk, app),
         *contractors.routes(desk, app),
+        *media.routes(desk, app),
+        *inbox.routes(desk, app),
+        *webhooks.routes(desk, app),
+        *clients.routes(desk, app.clients),
         *health.routes(desk, app.diagnosis),
         *([] if world is None else [*phones.routes(desk, world), *story.routes(desk, app, world)]),
         Route(BASE + "/{path:path}", desk.nowhere, include_in_schema=False),

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.routing import Route
@@ -58,28 +58,8 @@ def routes(desk: Desk, app: App, world: World) -> list[Route]:
 
     async def show(visit: Visit) -> Sheet:
         told = Told.of(visit)
-        message, lead = await _message(app, visit.who, told), await _lead(app, visit.who, told)
-        done = {
-            1: await _is_linked(app, visit.who),
-            2: message is not None and message.status in {Status.DELIVERED, Status.READ},
-            3: lead is not None and lead.notification.status == NotificationStatus.SENT,
-            4: bool(told.seen),
-        }
-        facts = {
-            "told": asdict(told),
-            "attempt": await _attempt(app, visit.who, told),
-            "message": message,
-            "lead": lead,
-            "confirm_url": app.leads.confirm_url(lead) if isinstance(lead, Lead) else "",
-            "done_steps": done | {5: all(done.values())},
-            "now_step": next((step for step, is_done in done.items() if not is_done), 5),
-            "redis": app.link.status.state,
-            "health": (await app.diagnosis.report()).health,
-            "cards": cards(world, [world.phone(number) for number in NAMES]),
-            "names": {"emma": EMMA, "louis": LOUIS, "nadia": NADIA},
-        }
-        words = {**PHONE_WORDS, **WORDS}
-        return Sheet(template="story", here=told.here, words=words, facts=facts, every_s=EVERY_S)
+        facts = await _facts(app, world, visit.who, told)
+        return Sheet(template="story", here=told.here, words={**PHONE_WORDS, **WORDS}, facts=facts, every_s=EVERY_S)
 
     async def link(visit: Visit) -> str:
         for number, name in NAMES.items():
@@ -111,6 +91,29 @@ def routes(desk: Desk, app: App, world: World) -> list[Route]:
     deeds = {"link": link, "write": write, "ask": ask, "confirm": confirm, "understood": understood}
     acts = [desk.action(f"/story/{name}", deed, back=show) for name, deed in deeds.items()]
     return [desk.page("/story", show), *acts]
+
+
+async def _facts(app: App, world: World, who: Caller, told: Told) -> dict[str, Any]:
+    message, lead = await _message(app, who, told), await _lead(app, who, told)
+    done = {
+        1: await _is_linked(app, who),
+        2: message is not None and message.status in {Status.DELIVERED, Status.READ},
+        3: lead is not None and lead.notification.status == NotificationStatus.SENT,
+        4: bool(told.seen),
+    }
+    return {
+        "told": asdict(told),
+        "attempt": await _attempt(app, who, told),
+        "message": message,
+        "lead": lead,
+        "confirm_url": app.leads.confirm_url(lead) if isinstance(lead, Lead) else "",
+        "done_steps": done | {5: all(done.values())},
+        "now_step": next((step for step, is_done in done.items() if not is_done), 5),
+        "redis": app.link.status.state,
+        "health": (await app.diagnosis.report()).health,
+        "cards": cards(world, [world.phone(number) for number in NAMES]),
+        "names": {"emma": EMMA},
+    }
 
 
 async def _is_linked(app: App, who: Caller) -> bool:

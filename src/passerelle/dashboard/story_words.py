@@ -48,7 +48,7 @@ WORDS = {
         " signalée comme telle, l'envoi continue, et seules les nouvelles liaisons attendent.",
     ),
     "step4_up": Text(
-        "Redis is configured here and up. Stop it now, if you like, and go on sending: this page tells when it is away.",
+        "Redis is configured here and up. Stop it, if you like, and go on sending: this page tells when it is away.",
         "Redis est configuré ici et répond. Arrêtez-le si vous voulez et continuez d'envoyer : cette page le dira.",
     ),
     "step4_down": Text(

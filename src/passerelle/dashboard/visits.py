@@ -55,6 +55,7 @@ class Visit:
     login: Login | None = None
     form: FormData = field(default_factory=FormData)
     problem: PasserelleError | None = None
+    begun: str | None = None  # the token of a login that begins with this answer; empty: one ends
 
     @property
     def who(self) -> Caller:
@@ -146,9 +147,17 @@ class Entry:
         Raises:
             FormNotBelieved: it did not.
         """
+        self.believe_place(visit)
         shown = visit.form.get("csrf", "")
         if not isinstance(shown, str) or not hmac.compare_digest(shown.encode(), visit.csrf.encode()):
             raise FormNotBelieved
+
+    def believe_place(self, visit: Visit) -> None:
+        """The half of it that can be told before the form is read.
+
+        Raises:
+            FormNotBelieved: the browser says that the form was elsewhere.
+        """
         if not _same_site(visit.request):
             raise FormNotBelieved
 

@@ -19,7 +19,7 @@ from passerelle.messages.model import Content, Draft, Message, Status
 from passerelle.messages.service import Messages
 from passerelle.whatsapp.faults import InvalidPhone
 from passerelle.whatsapp.model import STATUS_RECIPIENT, MessageType
-from passerelle.whatsapp.names import is_name, read_phone_number
+from passerelle.whatsapp.names import is_business_scoped, is_name, read_phone_number
 
 PATH = "/api/messages"
 BATCH_LIMIT = 1000
@@ -99,10 +99,7 @@ class MessageWish(BaseModel):
     def _recipient(self) -> str:
         if self.type is MessageType.STATUS:
             return STATUS_RECIPIENT
-        try:
-            return read_phone_number(self.to)
-        except InvalidPhone:
-            raise InvalidRecipient from None
+        return _read_recipient(self.to)
 
     def _content(self) -> Content:
         content = Content(
@@ -218,8 +215,15 @@ def _wanted(to: str) -> str | None:
     """The recipient to look for, however it was written; the ``+`` of a query is a space."""
     if not to or to == STATUS_RECIPIENT:
         return to or None
+    return _read_recipient(to.strip())
+
+
+def _read_recipient(text: str) -> str:
+    """A phone number in E.164, or Meta's own id of somebody who shows none."""
+    if is_business_scoped(text):
+        return text
     try:
-        return read_phone_number(to.strip())
+        return read_phone_number(text)
     except InvalidPhone:
         raise InvalidRecipient from None
 

@@ -211,7 +211,7 @@ class Pump:
 
     async def _tell_sessions(self, hold: Hold) -> None:
         """Write down what WhatsApp has done to the account; tried until the database takes it."""
-        where = {"client_id": hold.client_id, "session_id": hold.session_id}
+        where: Any = {"client_id": hold.client_id, "session_id": hold.session_id}
         while True:
             try:
                 match hold.why:

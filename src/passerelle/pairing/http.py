@@ -3,10 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from io import BytesIO
 from typing import Annotated, Any
 
+import segno
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 
@@ -20,6 +22,9 @@ from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 
 PATH = "/api/whatsapp/pairing-code"
 ANSWER_LIMIT = timedelta(seconds=25)  # API.md: no code within 25 s is a 202; real time, as every limit of a socket
+SVG = "image/svg+xml"
+QR_SCALE, QR_BORDER = 4, 4  # pixels of a module; a border of four modules is the standard's (ISO 18004)
+_UNKEPT = {"Cache-Control": "no-store"}
 _HEADERS = [  # read by hand: as parameters they would cost each request a tenth of its time
     {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 200}},
     {"in": "header", "name": "Prefer", "schema": {"type": "string"}, "description": "respond-async: do not wait"},
@@ -75,6 +80,30 @@ def routes(pairing: Pairing, caller: Callable[..., Awaitable[Caller]]) -> APIRou
         return _shown(await pairing.cancel(who, attempt_id))
 
     return router
+
+
+def qr_routes(pairing: Pairing, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
+    """``/api/whatsapp/sessions/{id}/qr``; `caller` tells who asks."""
+    router = APIRouter(prefix="/api/whatsapp/sessions", tags=["pairing"])
+    asking = Annotated[Caller, Depends(caller)]
+
+    @router.get("/{session_id}/qr", responses={200: {"content": {SVG: {}}}})
+    async def get_qr(session_id: str, who: asking, request: Request) -> Response:
+        """What a phone can scan instead of typing the code: as text and picture, or as ``image/svg+xml`` alone."""
+        shown = await pairing.qr(who, session_id)
+        svg = _picture(shown.qr)
+        if SVG in request.headers.get("accept", ""):
+            return Response(svg, media_type=SVG, headers=_UNKEPT)
+        body = {"qr": shown.qr, "expires_at": rfc3339(shown.expires_at), "svg": svg}
+        return JSONResponse(body, headers=_UNKEPT)
+
+    return router
+
+
+def _picture(qr: str) -> str:
+    drawn = BytesIO()
+    segno.make_qr(qr).save(drawn, kind="svg", xmldecl=False, nl=False, scale=QR_SCALE, border=QR_BORDER, light="#fff")
+    return drawn.getvalue().decode()
 
 
 async def _events(pairing: Pairing, who: Caller, attempt_id: str) -> AsyncIterator[dict[str, str]]:

@@ -50,6 +50,17 @@ class UnknownAttempt(NotFound):
     hint = Text("Ask for a code first.", "Demandez d'abord un code.")
 
 
+class QrNotReady(NotFound):
+    """There is no QR code just now."""
+
+    code = "qr_not_ready"
+    text = Text("There is no QR code just now.", "Il n'y a pas de code QR pour le moment.")
+    hint = Text(
+        "Ask again in a second: it comes with the pairing code, and changes every 20 seconds.",
+        "Redemandez dans une seconde : il vient avec le code de liaison et change toutes les 20 secondes.",
+    )
+
+
 class AttemptEnded(Conflict):
     """The attempt has ended and cannot change any more."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from passerelle.db import Tx
 from passerelle.pairing.model import Attempt
 from passerelle.sessions.ports import Number
+from passerelle.whatsapp.model import QrShown
 
 
 class AttemptBook(Protocol):
@@ -33,6 +34,18 @@ class AttemptBook(Protocol):
 
         With `worker_id` only what that worker holds; without only what has no device yet (a linked phone stays).
         """
+        ...
+
+
+class QrBook(Protocol):
+    """The QR code of each open attempt: the newest; none is kept over a change of the attempt."""
+
+    async def show(self, tx: Tx, *, attempt_id: str, worker_id: str, shown: QrShown) -> bool:
+        """Now it is this one; whether this worker holds the attempt, and a code of it can be typed."""
+        ...
+
+    async def shown(self, tx: Tx, *, attempt_id: str) -> QrShown | None:
+        """The one of this attempt."""
         ...
 
 

@@ -17,15 +17,22 @@ from passerelle.coordination.news import News
 from passerelle.db import Database, DatabaseAway, StorageFull, Tx, Unit
 from passerelle.errors import PasserelleError
 from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, PairingBroke, Status
-from passerelle.pairing.ports import AttemptBook, CooldownBook
+from passerelle.pairing.ports import AttemptBook, CooldownBook, QrBook
 from passerelle.pairing.service import Pairing
 from passerelle.sessions.model import Session, SessionState
 from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
 from passerelle.webhooks.model import Event, EventType
 from passerelle.webhooks.service import Webhooks
-from passerelle.whatsapp.faults import DeviceRemoved, PairingTimedOut, ProviderRateLimited, ProviderUnavailable
-from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut
+from passerelle.whatsapp.faults import (
+    AnotherPhone,
+    DeviceRemoved,
+    PairingTimedOut,
+    ProviderRateLimited,
+    ProviderUnavailable,
+)
+from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut, QrShown
+from passerelle.whatsapp.names import same_phone
 from passerelle.whatsapp.ports import Linker, Linking
 
 T = TypeVar("T")
@@ -67,6 +74,7 @@ class Tools:
     worker_id: str
     provider: str
     book: AttemptBook
+    qrs: QrBook
     cooldowns: CooldownBook
     pairing: Pairing
     sessions: Sessions
@@ -192,9 +200,12 @@ class AttemptRun:
     async def _listen(self, linking: Linking) -> Attempt | None:
         while True:
             match await self._next_event(linking, until=self._deadline()):
+                case QrShown() as shown:
+                    await self._show(shown)
                 case CodeTyped():
                     await self._save(self.attempt.typed())
-                case DeviceLinked(device=device):
+                case DeviceLinked(device=device, phone_number=number):
+                    await self._refuse_another_phone(device, number)
                     await self._accept(device)
                     return await self._on_probation(linking)
                 case LoggedOut():
@@ -203,6 +214,17 @@ class AttemptRun:
                     if self.attempt.codes_issued < CODES_PER_ATTEMPT:
                         await self._save(self.attempt.asking_again())
                     return None
+
+    async def _show(self, shown: QrShown) -> None:
+        """A QR code more or less changes nothing of the attempt: nobody is told, and nothing waits for it."""
+        show = partial(self._tools.qrs.show, attempt_id=self.attempt.id, worker_id=self._tools.worker_id, shown=shown)
+        with suppress(DatabaseAway, StorageFull):
+            await self._tools.database.run(show)
+
+    async def _refuse_another_phone(self, device: str, number: str | None) -> None:
+        if number is not None and not same_phone(number, self.attempt.phone_number):
+            await self._tools.linker.unlink(device=device)
+            raise AnotherPhone
 
     async def _accept(self, device: str) -> None:
         try:

@@ -18,14 +18,19 @@ from passerelle.errors import Rejected, Unavailable
 from passerelle.idempotency.model import IdempotencyConflict, checked
 from passerelle.pairing.model import (
     Attempt,
+    AttemptEnded,
     InvalidUser,
     PairingInProgress,
+    QrNotReady,
+    Status,
     UnknownAttempt,
 )
-from passerelle.pairing.ports import AttemptBook, CooldownBook
+from passerelle.pairing.ports import AttemptBook, CooldownBook, QrBook
+from passerelle.sessions.model import SessionState
 from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
 from passerelle.whatsapp.faults import AlreadyLinked, NotOffered, ProviderRateLimited
+from passerelle.whatsapp.model import QrShown
 from passerelle.whatsapp.names import is_name, read_phone_number
 
 HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
@@ -40,6 +45,7 @@ class Pairing:
         self,
         *,
         book: AttemptBook,
+        qrs: QrBook,
         cooldowns: CooldownBook,
         sessions: Sessions,
         locks: Locks,
@@ -56,6 +62,7 @@ class Pairing:
         `offered`: whether the provider links phones by a code at all.
         """
         self._book = book
+        self._qrs = qrs
         self._cooldowns = cooldowns
         self._sessions = sessions
         self._locks = locks
@@ -123,6 +130,30 @@ class Pairing:
         if attempt is None or attempt.client_id != caller.client_id:
             raise UnknownAttempt
         return attempt
+
+    async def qr(self, caller: Caller, session_id: str) -> QrShown:
+        """What the phone of this session can scan just now instead of typing its code.
+
+        Raises:
+            UnknownSession: nobody of this client links it, or did.
+            QrNotReady: not yet, or not any more until the next one comes.
+            AlreadyLinked: it is linked.
+            AttemptEnded: it was not linked, or is no more.
+        """
+        attempt_id = session_id.replace("sess", "pair", 1)
+        try:
+            attempt = await self.get(caller, attempt_id)
+        except UnknownAttempt:  # linked elsewhere, and brought here
+            attempt = None
+        if attempt is None or attempt.status is Status.LINKED:
+            session, _ = await self._sessions.get(caller, session_id)
+            raise AttemptEnded if session.state is SessionState.LOGGED_OUT else AlreadyLinked(session_id=session_id)
+        if attempt.ended:
+            raise AttemptEnded
+        shown = await self._database.read(partial(self._qrs.shown, attempt_id=attempt_id))
+        if shown is None or shown.expires_at <= self._clock.now():
+            raise QrNotReady
+        return shown
 
     async def wait_for_answer(self, caller: Caller, attempt_id: str, *, limit: timedelta) -> Attempt:
         """The attempt once it has a code or has ended, or as it stands after `limit` of real time."""

@@ -8,11 +8,12 @@ from functools import partial
 
 from passerelle.clock import Alarm, Clock
 from passerelle.whatsapp.faults import ProviderUnavailable
-from passerelle.whatsapp.model import ConnectionLost, LinkingEvent, PairingCode
+from passerelle.whatsapp.model import ConnectionLost, LinkingEvent, PairingCode, QrShown
 
 # WhatsApp closes a socket on which nobody was linked, and its code dies with it (reference/whatsapp.md §3.1).
 SOCKET_LIFE = timedelta(seconds=160)
 # whatsmeow `pair-code.go`: 5 random bytes in base32 without 0, I, O and U (reference/whatsapp.md §3.1)
+QR_PREFIX = "SANDBOX:"
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
 
 
@@ -118,6 +119,7 @@ class Connections:
         letters = "".join(_ALPHABET[random >> shift & 31] for shift in range(0, 40, 5))
         code = f"{letters[:4]}-{letters[4:]}"
         self._codes[connection.number] = (code, connection)
+        connection.tell(QrShown(qr=f"{QR_PREFIX}{code}", expires_at=connection.expires_at))
         return PairingCode(code=code, expires_at=connection.expires_at)
 
     def waiting_for(self, number: str, code: str | None = None) -> Connection | None:
@@ -134,4 +136,5 @@ class Connections:
 
 
 def _letters(code: str) -> str:
-    return "".join(code.split()).replace("-", "").upper()
+    """A code, or the text of a QR code, as it is compared."""
+    return "".join(code.split()).replace("-", "").upper().removeprefix(QR_PREFIX)

@@ -19,10 +19,12 @@ from passerelle.whatsapp.model import (
     MessageType,
     Outgoing,
     PairingCode,
+    QrShown,
 )
 from passerelle.whatsapp.sending import AnswerLost, DeviceGone, NotHandedOver, PhoneOffline, Remedy, SendRefused
 
 _EVENTS: dict[str, type[LinkingEvent]] = {
+    "qr_shown": QrShown,
     "code_typed": CodeTyped,
     "device_linked": DeviceLinked,
     "logged_out": LoggedOut,
@@ -53,12 +55,17 @@ def line(**members: Any) -> bytes:
 
 def event_line(event: LinkingEvent) -> bytes:
     """`event` as a line."""
-    return line(event=_NAMES[type(event)], **asdict(event))
+    members = asdict(event)
+    if isinstance(event, QrShown):
+        members["expires_at"] = event.expires_at.isoformat()
+    return line(event=_NAMES[type(event)], **members)
 
 
 def read_event(text: bytes) -> LinkingEvent:
     """The event that `event_line` wrote."""
     members = json.loads(text)
+    if "expires_at" in members:
+        members["expires_at"] = datetime.fromisoformat(members["expires_at"])
     return _EVENTS[members.pop("event")](**members)
 
 

@@ -60,7 +60,7 @@ def _add_phones(router: APIRouter, world: World) -> None:
         next_cursor = states[limit - 1].phone.number if len(states) > limit else None
         return PhonesAnswer(items=[PhoneBody.of(state) for state in states[:limit]], next_cursor=next_cursor)
 
-    @router.post("/phones/{number}/enter-code", summary="Type a pairing code on a phone")
+    @router.post("/phones/{number}/enter-code", summary="Type a pairing code on a phone, or scan the text of a QR code")
     async def enter_code(number: str, wish: CodeWish) -> LinkedAnswer:
         link = world.enter_code(e164(number), wish.code)
         return LinkedAnswer(number=link.number, **dict(LinkBody.of(link)))

@@ -13,8 +13,8 @@ import structlog
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
 from passerelle.errors import NotFound
-from passerelle.sessions.model import Session, SessionState
-from passerelle.sessions.ports import BackupBook, Number, Portable
+from passerelle.sessions.model import Proxy, ProxyLost, Session, SessionState
+from passerelle.sessions.ports import BackupBook, Number, Portable, ProxyBook
 from passerelle.sessions.sealing import CannotUnseal, Seal, new_salt
 from passerelle.sessions.service import Sessions
 from passerelle.whatsapp.faults import NotOffered
@@ -42,6 +42,7 @@ class Backup:
         provider: str,
         keys: DeviceKeys | None,
         book: BackupBook,
+        proxies: ProxyBook,
         sessions: Sessions,
         database: Database,
         clock: Clock,
@@ -50,12 +51,15 @@ class Backup:
         self._provider = provider
         self._keys = keys
         self._book = book
+        self._proxies = proxies
         self._sessions = sessions
         self._database = database
         self._clock = clock
 
     async def export(self, passphrase: str) -> AsyncIterator[str]:
-        """Lines: a head first, then every linked phone of every client; one whose keys are gone is told and left out.
+        """Lines: a head, every linked phone of every client, and how many they are, so that none can be cut off unseen.
+
+        A phone whose keys are gone, or whose proxy cannot be read, is told in the log and left out.
 
         Raises:
             NotOffered: this provider has no keys to take along.
@@ -72,10 +76,12 @@ class Backup:
             NotOffered: as `export`.
             CannotUnseal: another passphrase, or not such a line.
             Invalid: its keys are none of this provider's.
+            InvalidProxy: its proxy is none.
         """
         keys = self._offered()
         seal = await asyncio.to_thread(Seal, passphrase, _salt(head))
         phone, secret = _read(seal.open(line))
+        proxy = None if phone.proxy is None else Proxy.read(phone.proxy)
         taken = await self._taken(phone)
         if taken is not None:
             return phone.session_id, taken
@@ -95,6 +101,7 @@ class Backup:
             if (await self._sessions.taken(tx, [number])).get(number) is not None:
                 return Imported.NUMBER_TAKEN
             await self._sessions.linked(tx, session)
+            await self._sessions.put_proxy(tx, session_id=session.id, proxy=proxy)
             return Imported.IMPORTED
 
         outcome = await self._database.run(link)
@@ -103,17 +110,20 @@ class Backup:
 
     async def _lines(self, keys: DeviceKeys, seal: Seal, salt: str) -> AsyncIterator[str]:
         yield json.dumps({"passerelle_sessions": VERSION, "provider": self._provider, "salt": salt}) + "\n"
-        after = ""
+        after, written = "", 0
         while phones := await self._database.read(partial(self._book.page, after=after, limit=AT_ONCE)):
             for phone in phones:
                 try:
                     secret = await keys.export(device=phone.device)
-                except NotFound:
-                    log.warning("⚠️ A linked phone has no keys here and is not exported", session=phone.session_id)
+                    proxy = None if phone.proxy is None else self._proxies.open(phone.proxy).url
+                except (NotFound, ProxyLost) as fault:
+                    log.warning("⚠️ A linked phone is not exported", session=phone.session_id, reason=fault.code)
                 else:
-                    members = phone._asdict() | {"keys": base64.b64encode(secret).decode()}
+                    members = phone._asdict() | {"proxy": proxy, "keys": base64.b64encode(secret).decode()}
                     yield seal.close(json.dumps(members).encode()) + "\n"
+                    written += 1
             after = phones[-1].session_id
+        yield json.dumps({"end": written}) + "\n"
 
     async def _taken(self, phone: Portable) -> Imported | None:
         number = Number(phone.client_id, phone.phone_number)

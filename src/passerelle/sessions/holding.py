@@ -12,7 +12,8 @@ import structlog
 
 from passerelle.coordination.lookout import LAPSED_US, Lookout
 from passerelle.db import Database, Tx
-from passerelle.sessions.ports import Held, HolderBook, HoldListener
+from passerelle.sessions.model import ProxyLost
+from passerelle.sessions.ports import Held, HolderBook, HoldListener, ProxyBook
 from passerelle.whatsapp.ports import Connections
 
 LOOK_EVERY_S = 1.0
@@ -35,6 +36,7 @@ class Holding:
         worker_id: str,
         book: HolderBook,
         connections: Connections,
+        proxies: ProxyBook,
         database: Database,
         connect_every: timedelta = timedelta(0),
         lapse: timedelta = LAPSE,
@@ -46,11 +48,13 @@ class Holding:
         self._worker_id = worker_id
         self._book = book
         self._connections = connections
+        self._proxies = proxies
         self._database = database
         self._listener: HoldListener | None = None
         self._connect_every_s = connect_every.total_seconds()
         self._lapse = lapse
         self._lookout = Lookout(every_s=LOOK_EVERY_S, long_enough_s=lapse.total_seconds())
+        self._looking = asyncio.Lock()
         self._held: dict[str, Held] = {}
         self._leaving: set[str] = set()
         self._to_connect: dict[str, None] = {}
@@ -67,12 +71,21 @@ class Holding:
         """Whether something new may be begun with this phone here."""
         return session_id in self._held and session_id not in self._leaving
 
+    def fence(self, session_id: str) -> int | None:
+        """That of this phone while it is held here."""
+        held = self._held.get(session_id)
+        return None if held is None else held.fence
+
     def blinded(self) -> None:
         """The database could not be asked: what is connected stays so, and nobody is called dead for a while."""
         self._lookout.blinded()
 
     async def look(self) -> None:
         """Take what is free up to our share, and follow what the rows say. Raises `DatabaseAway`."""
+        async with self._looking:  # an older look must not undo what a newer one saw
+            await self._look()
+
+    async def _look(self) -> None:
         lapse = self._lapse if self._lookout.sees_long_enough() else None
 
         async def take(tx: Tx) -> tuple[list[Held], int]:
@@ -164,7 +177,10 @@ class Holding:
 
     async def _connect(self, held: Held) -> None:
         try:
-            await self._connections.hold(session_id=held.session_id, device=held.device, proxy=held.proxy)
+            proxy = None if held.proxy is None else self._proxies.open(held.proxy).url
+            await self._connections.hold(session_id=held.session_id, device=held.device, proxy=proxy)
+        except ProxyLost as lost:  # never without it: WhatsApp would see another address
+            log.error(f"❌ {lost.text.en} It stays unconnected. {lost.hint.en}", session=held.session_id)
         except Exception:
             log.exception("❌ A linked phone could not be connected", session=held.session_id)
 
@@ -177,10 +193,12 @@ class Holding:
                 while self._is_busy(session_ids):  # noqa: ASYNC110 -- the outbox tells nobody when it is done
                     await asyncio.sleep(BUSY_LOOK_S)
         await self._release(session_ids)
-        await self._give_up(session_ids)
-        for session_id in session_ids:
-            self._held.pop(session_id, None)
-        self._leaving.difference_update(session_ids)
+        try:
+            await self._give_up(session_ids)
+        finally:  # still ours when the database is away: the next look connects them again
+            for session_id in session_ids:
+                self._held.pop(session_id, None)
+            self._leaving.difference_update(session_ids)
 
     def _is_busy(self, session_ids: list[str]) -> bool:
         return self._listener is not None and any(map(self._listener.is_busy, session_ids))

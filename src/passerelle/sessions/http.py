@@ -3,19 +3,26 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from passerelle.clients.model import LOGINS, Caller
 from passerelle.clock import rfc3339
+from passerelle.problems import BodyTooLarge
 from passerelle.records.care import Care, SideBySide
 from passerelle.records.model import Record
 from passerelle.sessions.backup import Backup
-from passerelle.sessions.model import COLLECTION, Session
+from passerelle.sessions.model import COLLECTION, Proxy, Session
 from passerelle.sessions.ports import Sighting
 from passerelle.sessions.service import Sessions, SessionsReading
+from passerelle.whatsapp.faults import NotOffered
 
+PREFIX = "/api/whatsapp/sessions"
+IMPORT_PATH = f"{PREFIX}/import"
+# One phone of multidevice: 56 KB when fresh, 1.5 MB with 500 people and 5,000 messages, 19 MB with 5,000 and 100,000.
+IMPORT_LIMIT = 64_000_000
 PASSPHRASE_LIMIT = 1000
 NEVER_SEEN = Sighting(None, None)
 
@@ -32,7 +39,7 @@ Paces = Callable[[Caller], Awaitable[Mapping[str, dict[str, Any]]]]
 
 def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]], paces: Paces | None = None) -> APIRouter:
     """``/api/whatsapp/sessions``; `caller` tells who asks, `paces` how fast each phone may speak, where that is set."""
-    router = APIRouter(prefix="/api/whatsapp/sessions", tags=["sessions"])
+    router = APIRouter(prefix=PREFIX, tags=["sessions"])
     asking = Annotated[Caller, Depends(caller)]
 
     async def glance(who: Caller) -> Glance:
@@ -83,6 +90,7 @@ def _shown(session: Session, reading: SessionsReading, glance: Glance) -> dict[s
         "state": session.state,
         "state_reason": session.state_reason,
         "worker": sighting.worker,
+        "proxy": sighting.proxy,
         "connected_at": session.connected_at and rfc3339(session.connected_at),
         "last_seen_at": seen_at and rfc3339(seen_at),
         "source": reading.source,
@@ -106,9 +114,17 @@ class ImportWish(ExportWish):
     line: str
 
 
+_IMPORT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ImportWish.model_json_schema()}},
+    }
+}
+
+
 def backup_routes(backup: Backup) -> APIRouter:
     """``/api/whatsapp/sessions/export`` and ``import``; that the caller is the admin is the caller's business."""
-    router = APIRouter(prefix="/api/whatsapp/sessions", tags=["sessions"])
+    router = APIRouter(prefix=PREFIX, tags=["sessions"])
 
     @router.post("/export", response_class=StreamingResponse)
     async def export(wish: ExportWish) -> StreamingResponse:
@@ -116,12 +132,55 @@ def backup_routes(backup: Backup) -> APIRouter:
         lines = await backup.export(wish.passphrase.get_secret_value())
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
-    @router.post("/import")
-    async def restore(wish: ImportWish) -> dict[str, str]:
-        """Bring one line of an export."""
+    @router.post("/import", openapi_extra=_IMPORT_BODY)
+    async def restore(request: Request) -> dict[str, str]:
+        """Bring one line of an export; it may be larger than other requests."""
+        wish = _import_wish(await _body(request))
         passphrase = wish.passphrase.get_secret_value()
         session_id, outcome = await backup.restore(passphrase, head=wish.head, line=wish.line)
         return {"session_id": session_id, "outcome": outcome.value}
+
+    return router
+
+
+async def _body(request: Request) -> bytes:
+    """Read by hand, once we know that it is the admin's. Raises `BodyTooLarge`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > IMPORT_LIMIT:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+def _import_wish(body: bytes) -> ImportWish:
+    try:
+        return ImportWish.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+class ProxyWish(BaseModel):
+    """The address of a proxy, with its user and password; null: none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: SecretStr | None
+
+
+def proxy_routes(sessions: Sessions, *, offered: bool) -> APIRouter:
+    """``/api/whatsapp/sessions/{id}/proxy``; that the caller is the admin is the caller's business.
+
+    `offered`: this provider's phones have connections of their own.
+    """
+    router = APIRouter(prefix=PREFIX, tags=["sessions"])
+
+    @router.put("/{session_id}/proxy", status_code=204)
+    async def set_proxy(session_id: str, wish: ProxyWish) -> None:
+        """Connect this phone by a proxy from now on; its password is never shown again."""
+        if not offered:
+            raise NotOffered
+        await sessions.set_proxy(session_id, None if wish.url is None else Proxy.read(wish.url.get_secret_value()))
 
     return router
 

@@ -1,13 +1,16 @@
 """A linked phone and its state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-from passerelle.errors import Conflict, NotFound, Text
+from passerelle.errors import Conflict, Invalid, NotFound, Rejected, Text
 
 COLLECTION = "sessions"
+PROXY_SCHEMES = frozenset({"http", "https", "socks5"})
+PROXY_LIMIT = 2_000
 
 
 class SessionState(StrEnum):
@@ -45,6 +48,59 @@ class NotLinked(Conflict):
     hint = Text(
         "Link it again: POST /api/whatsapp/pairing-code.", "Liez-le à nouveau : POST /api/whatsapp/pairing-code."
     )
+
+
+class InvalidProxy(Invalid):
+    """Not the address of a proxy."""
+
+    code = "invalid_proxy"
+    text = Text("This is not the address of a proxy.", "Ceci n'est pas l'adresse d'un proxy.")
+    hint = Text(
+        "Write scheme://user:password@host:port with the scheme http, https or socks5, and %40 for an @ in a password.",
+        "Écrivez schéma://nom:mot-de-passe@hôte:port, schéma http, https ou socks5, et %40 pour un @ du mot de passe.",
+    )
+
+
+class ProxyLost(Rejected):
+    """It was sealed with another key of the gateway's than the one that it has now."""
+
+    code = "proxy_lost"
+    text = Text("The proxy of this phone cannot be read any more.", "Le proxy de ce téléphone n'est plus lisible.")
+    hint = Text(
+        "Bring back the former PASSERELLE_SECRET_KEY, or set the proxy again.",
+        "Remettez l'ancienne PASSERELLE_SECRET_KEY, ou définissez à nouveau le proxy.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that a phone is connected by; `url` may hold a password."""
+
+    url: str = field(repr=False)
+
+    @classmethod
+    def read(cls, url: str) -> Self:
+        """The proxy at `url`.
+
+        Raises:
+            InvalidProxy: none can be there.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise InvalidProxy from None
+        plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= PROXY_LIMIT
+        more = parts.path.strip("/") or parts.query or parts.fragment
+        if not plain or parts.scheme not in PROXY_SCHEMES or not host or port == 0 or more:
+            raise InvalidProxy
+        return cls(url)
+
+    @property
+    def shown(self) -> str:
+        """Without its user and password."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

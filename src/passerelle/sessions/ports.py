@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from passerelle.db import Tx
-from passerelle.sessions.model import Session
+from passerelle.sessions.model import Proxy, Session
 
 CHANNEL = "passerelle_phones"
 """Where a commit tells every worker that somebody must look after a phone: linked, unlinked, to be reconnected."""
@@ -52,8 +52,8 @@ class SpeakerBook(Protocol):
         """Each wish with user and session filled in, for those that have a linked phone; of several the oldest."""
         ...
 
-    async def pause(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
-        """Nothing may be said before `until`; whether that is later than what was known."""
+    async def pause(self, tx: Tx, *, session_id: str, until: datetime, guessed: bool = False) -> bool:
+        """Nothing may be said before `until`, which may be `guessed`; whether that is later than what was known."""
         ...
 
     async def resume(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
@@ -87,6 +87,7 @@ class Held(NamedTuple):
     device: str
     fence: int
     proxy: str | None
+    """Sealed: see `ProxyBook.open`."""
     reconnect_us: int | None
     """When somebody last wished that it be connected anew."""
 
@@ -108,6 +109,23 @@ class Portable(NamedTuple):
     session_id: str
     device: str
     proxy: str | None
+    """Sealed: see `ProxyBook.open`."""
+
+
+class ProxyBook(Protocol):
+    """By which proxy each linked phone is connected; kept so that the database alone tells nobody its password."""
+
+    async def put(self, tx: Tx, *, session_id: str, proxy: Proxy | None) -> bool:
+        """This phone is connected by `proxy`, or directly; whether there is such a phone."""
+        ...
+
+    def open(self, sealed: str) -> Proxy:
+        """What `Held.proxy` and `Portable.proxy` hold.
+
+        Raises:
+            ProxyLost: it was sealed with another key of the gateway's.
+        """
+        ...
 
 
 class BackupBook(Protocol):
@@ -148,6 +166,8 @@ class Owner(NamedTuple):
     client_id: str
     holder: str | None
     paused_until: datetime | None
+    guessed: bool
+    """WhatsApp did not say until when: it may be sooner."""
 
 
 class SeenBook(Protocol):
@@ -175,6 +195,8 @@ class Sighting(NamedTuple):
 
     worker: str | None
     seen_at: datetime | None
+    proxy: str | None = None
+    """As it may be shown."""
 
 
 class HoldListener(Protocol):

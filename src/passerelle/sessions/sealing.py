@@ -1,12 +1,14 @@
 """Seals what leaves the gateway under a passphrase; nobody without it can read or change it."""
 
 import base64
+import hashlib
 import os
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from passerelle.errors import Invalid, Text
+from passerelle.sessions.model import Proxy, ProxyLost
 
 LEAST_PASSPHRASE = 12
 SALT_BYTES, KEY_BYTES = 16, 32
@@ -61,3 +63,23 @@ class Seal:
             return self._fernet.decrypt(sealed.encode())
         except (InvalidToken, ValueError):
             raise CannotUnseal from None
+
+
+class ProxySeal:
+    """Seals proxies for their rows under the gateway's own key: who has the database alone has no password."""
+
+    def __init__(self, secret: str) -> None:
+        """Under a key of its own, made of `secret`."""
+        derived = hashlib.sha256(f"passerelle.sessions.proxies:{secret}".encode()).digest()
+        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+
+    def close(self, proxy: Proxy) -> str:
+        """`proxy`, sealed."""
+        return self._fernet.encrypt(proxy.url.encode()).decode()
+
+    def open(self, sealed: str) -> Proxy:
+        """What `close` sealed. Raises `ProxyLost`."""
+        try:
+            return Proxy(self._fernet.decrypt(sealed.encode()).decode())
+        except (InvalidToken, ValueError):
+            raise ProxyLost from None

@@ -15,6 +15,7 @@ from passerelle.records.service import Records
 from passerelle.sessions.model import (
     COLLECTION,
     NotLinked,
+    Proxy,
     Session,
     SessionState,
     UnknownSession,
@@ -26,6 +27,7 @@ from passerelle.sessions.ports import (
     LinkListener,
     Number,
     PhoneBook,
+    ProxyBook,
     SeenBook,
     Sighting,
     SpeakerBook,
@@ -62,6 +64,7 @@ class Sessions:
         phones: PhoneBook,
         speakers: SpeakerBook,
         seen: SeenBook,
+        proxies: ProxyBook,
         linker: Linker,
         webhooks: Webhooks,
         database: Database,
@@ -72,6 +75,7 @@ class Sessions:
         self._phones = phones
         self._speakers = speakers
         self._seen = seen
+        self._proxies = proxies
         self._linker = linker
         self._webhooks = webhooks
         self._database = database
@@ -135,6 +139,19 @@ class Sessions:
             raise NotLinked
         return session
 
+    async def set_proxy(self, session_id: str, proxy: Proxy | None) -> None:
+        """Whoever holds this phone, of whichever client, shall connect it anew by `proxy`, or directly.
+
+        Raises:
+            UnknownSession: no linked phone has that id.
+        """
+        if not await self._database.run(partial(self.put_proxy, session_id=session_id, proxy=proxy)):
+            raise UnknownSession
+
+    async def put_proxy(self, tx: Tx, *, session_id: str, proxy: Proxy | None) -> bool:
+        """The same, inside somebody's unit; whether there is such a phone."""
+        return await self._proxies.put(tx, session_id=session_id, proxy=proxy)
+
     async def taken(self, tx: Tx, numbers: list[Number]) -> dict[Number, LinkedPhone]:
         """What these numbers are linked with, inside somebody's unit."""
         return await self._phones.find(tx, numbers)
@@ -184,11 +201,13 @@ class Sessions:
             return NotLinked()
         return UnknownSession() if voice.session_id else UnknownUser()
 
-    async def paused(self, *, client_id: str, session_id: str, until: datetime, reason: str | None) -> None:
-        """WhatsApp restricted the account until then: nothing is said meanwhile."""
+    async def paused(
+        self, *, client_id: str, session_id: str, until: datetime, reason: str | None, guessed: bool = False
+    ) -> None:
+        """WhatsApp restricted the account until then: nothing is said meanwhile. `guessed`: it did not say how long."""
 
         async def pause(tx: Tx) -> None:
-            if await self._speakers.pause(tx, session_id=session_id, until=until):
+            if await self._speakers.pause(tx, session_id=session_id, until=until, guessed=guessed):
                 patch = {"state": SessionState.PAUSED.value, "state_reason": reason}
                 await self._tell(tx, client_id, session_id, patch)
 
@@ -219,8 +238,22 @@ class Sessions:
         await self._database.run(end)
         self._records.wake()
 
-    async def connection(self, tx: Tx, *, client_id: str, session_id: str, state: SessionState, reason: str) -> None:
-        """Its connection is so now, inside somebody's unit; call `wake` after the commit."""
+    async def connection(
+        self,
+        tx: Tx,
+        *,
+        client_id: str,
+        session_id: str,
+        state: SessionState,
+        reason: str,
+        ends_pause: datetime | None = None,
+    ) -> None:
+        """Its connection is so now, inside somebody's unit; call `wake` after the commit.
+
+        `ends_pause` is until when it was paused, where that is over by this.
+        """
+        if ends_pause is not None:
+            await self._speakers.resume(tx, session_id=session_id, until=ends_pause)
         patch: dict[str, Any] = {"state": state.value, "state_reason": reason or None}
         if state is SessionState.CONNECTED:
             patch["connected_at"] = self._clock.now().isoformat()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -17,6 +18,15 @@ from passerelle.whatsapp.model import Connection, ConnectionChanged
 RESTRICTED_FOR = timedelta(hours=1)  # where WhatsApp does not say how long
 CONFLICT = "conflict"
 log = structlog.get_logger()
+
+
+class Told(NamedTuple):
+    """What was told last of a phone, of which moment, and under which fence it was held here then."""
+
+    at: datetime
+    fence: int | None
+    state: SessionState | None
+    reason: str
 
 
 class States:
@@ -39,7 +49,7 @@ class States:
         self._book = book
         self._database = database
         self._clock = clock
-        self._told: dict[str, tuple[SessionState, str]] = {}
+        self._told: dict[str, Told] = {}
         self._flushed: dict[str, datetime] = {}
 
     async def heard(self, events: Sequence[ConnectionChanged]) -> None:
@@ -56,47 +66,69 @@ class States:
         self._flushed = seen
 
     async def _heard(self, event: ConnectionChanged) -> None:
-        match event.connection:
-            case Connection.CONNECTED:
-                await self._tell(event.session_id, SessionState.CONNECTED, "")
-            case Connection.DISCONNECTED:
-                await self._tell(event.session_id, SessionState.DISCONNECTED, event.reason or "")
-            case Connection.REPLACED:
-                if await self._holding.replaced(event.session_id):
-                    log.warning("⚠️ Another device uses this linked phone's place", session=event.session_id)
-                    await self._tell(event.session_id, SessionState.DISCONNECTED, CONFLICT)
-            case Connection.RESTRICTED | Connection.LOGGED_OUT:
-                await self._ended(event)
+        told = self._told.get(event.session_id)
+        if event.connection is Connection.LOGGED_OUT:  # final, whenever it comes
+            await self._ended(event)
+        elif told is not None and event.at < told.at:
+            log.debug("late news of a connection", session=event.session_id, connection=event.connection)
+        elif event.connection is Connection.RESTRICTED:
+            await self._restricted(event)
+        elif event.connection is Connection.CONNECTED:
+            await self._tell(event, SessionState.CONNECTED, "")
+        elif event.connection is Connection.DISCONNECTED:
+            await self._tell(event, SessionState.DISCONNECTED, event.reason or "")
+        elif await self._holding.replaced(event.session_id):
+            log.warning("⚠️ Another device uses this linked phone's place", session=event.session_id)
+            await self._tell(event, SessionState.DISCONNECTED, CONFLICT)
 
-    async def _tell(self, session_id: str, state: SessionState, reason: str) -> None:
+    async def _tell(self, event: ConnectionChanged, state: SessionState, reason: str) -> None:
         """Unless it is known, or this phone is another worker's by now, or WhatsApp restricts it."""
-        if self._told.get(session_id) == (state, reason):
+        session_id = event.session_id
+        news = Told(event.at, self._holding.fence(session_id), state, reason)
+        told = self._told.get(session_id)
+        if told is not None and told[1:] == news[1:]:
+            self._told[session_id] = news
             return
 
         async def tell(tx: Tx) -> bool:
             owner = await self._book.owner(tx, session_id=session_id)
             if owner is None or owner.holder != self._worker_id:
                 return False
-            if owner.paused_until is not None and owner.paused_until > self._clock.now():
+            paused = owner.paused_until is not None and owner.paused_until > self._clock.now()
+            ends = paused and owner.guessed and state is SessionState.CONNECTED
+            if paused and not ends:
                 return False
             await self._sessions.connection(
-                tx, client_id=owner.client_id, session_id=session_id, state=state, reason=reason
+                tx,
+                client_id=owner.client_id,
+                session_id=session_id,
+                state=state,
+                reason=reason,
+                ends_pause=owner.paused_until if ends else None,
             )
             return True
 
         if await self._database.run(tell):
-            self._told[session_id] = (state, reason)
+            self._told[session_id] = news
             self._sessions.wake()
 
     async def _ended(self, event: ConnectionChanged) -> None:
-        """Whoever hears it: WhatsApp says so of the account, not of a connection."""
+        """Whoever hears it, as with a restriction: WhatsApp says so of the account, not of a connection."""
         self._told.pop(event.session_id, None)
         owner = await self._database.read(partial(self._book.owner, session_id=event.session_id))
-        if owner is None:
+        if owner is not None:
+            await self._sessions.gone(client_id=owner.client_id, session_id=event.session_id)
+
+    async def _restricted(self, event: ConnectionChanged) -> None:
+        until = event.until or event.at + RESTRICTED_FOR
+        owner = await self._database.read(partial(self._book.owner, session_id=event.session_id))
+        if owner is None or until <= self._clock.now():
             return
-        where = {"client_id": owner.client_id, "session_id": event.session_id}
-        if event.connection is Connection.LOGGED_OUT:
-            await self._sessions.gone(**where)
-        else:
-            until = event.until or self._clock.now() + RESTRICTED_FOR
-            await self._sessions.paused(**where, until=until, reason=event.reason)
+        await self._sessions.paused(
+            client_id=owner.client_id,
+            session_id=event.session_id,
+            until=until,
+            reason=event.reason,
+            guessed=event.until is None,
+        )
+        self._told[event.session_id] = Told(event.at, None, None, "")

@@ -91,6 +91,20 @@ class DeviceRemoved(Rejected):
     )
 
 
+class AnotherPhone(Conflict):
+    """The QR code was scanned by a phone with another number."""
+
+    code = "another_phone"
+    text = Text(
+        "The QR code was scanned by a phone with another number.",
+        "Le code QR a été scanné par un téléphone d'un autre numéro.",
+    )
+    hint = Text(
+        "It was unlinked again. Scan with the phone of the number you asked for, or ask for its own.",
+        "Il a été délié. Scannez avec le téléphone du numéro demandé, ou demandez un code pour le sien.",
+    )
+
+
 class NotOffered(Invalid):
     """The configured provider cannot do this at all."""
 
@@ -115,6 +129,7 @@ FAULTS: dict[str, type[PasserelleError]] = {
         PairingTimedOut,
         ProviderUnavailable,
         DeviceRemoved,
+        AnotherPhone,
         NotOffered,
     )
 }

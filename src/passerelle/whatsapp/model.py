@@ -1,7 +1,7 @@
 """Codes, devices, messages, and what a connection tells."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -24,10 +24,22 @@ class CodeTyped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QrShown:
+    """Scanned as a picture before `expires_at`, this text links the phone too; the next one replaces it."""
+
+    qr: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLinked:
-    """The phone is linked; `device` is the provider's name of the new companion device."""
+    """The phone is linked; `device` is the provider's name of the new companion device.
+
+    `phone_number` (E.164) is whose it is, where the provider says: a QR code may be scanned by any phone.
+    """
 
     device: str
+    phone_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +56,7 @@ class ConnectionLost:
     reason: str
 
 
-LinkingEvent = CodeTyped | DeviceLinked | LoggedOut | ConnectionLost
+LinkingEvent = QrShown | CodeTyped | DeviceLinked | LoggedOut | ConnectionLost
 
 STATUS_RECIPIENT = "status@broadcast"  # WhatsApp's own name of "everybody who may see my status"
 

@@ -1,15 +1,25 @@
 """How people, and their numbers, may be written."""
 
+import re
+
 import phonenumbers
 
 from passerelle.whatsapp.faults import InvalidPhone
 
 NAME_LIMIT = 200
+COUNTRY_DIGITS, OWN_DIGITS = 2, 8
+# Country, a dot, Meta's id of somebody for one business; ENT where several share it (reference/whatsapp.md §4).
+_BUSINESS_SCOPED = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
 
 
 def is_name(text: str) -> bool:
     """Whether `text` can be somebody's own name for something: kept in SQL, shown in logs."""
     return 1 <= len(text) <= NAME_LIMIT and text.isprintable()
+
+
+def is_business_scoped(text: str) -> bool:
+    """Whether `text` is Meta's own id of somebody, which stands for a phone number that is not shown."""
+    return _BUSINESS_SCOPED.fullmatch(text) is not None
 
 
 def read_phone_number(text: str) -> str:
@@ -25,3 +35,11 @@ def read_phone_number(text: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise InvalidPhone
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def same_phone(one: str, other: str) -> bool:
+    """Whether two numbers in E.164 can be the same phone's.
+
+    WhatsApp writes some otherwise than their owners do: Brazil's without the 9, Mexico's without the 1.
+    """
+    return one[: COUNTRY_DIGITS + 1] == other[: COUNTRY_DIGITS + 1] and one[-OWN_DIGITS:] == other[-OWN_DIGITS:]

@@ -8,6 +8,7 @@ import pytest
 from neonize.proto import Neonize_pb2
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
+from linkings import told
 from passerelle.errors import PasserelleError
 from passerelle.whatsapp.adapters.multidevice.answers import PASSKEY_SIGN
 from passerelle.whatsapp.adapters.multidevice.linker import MultideviceLinking
@@ -34,8 +35,8 @@ async def test_a_code_that_is_typed_links_the_phone(house: House) -> None:
     child = house.fleet.children[0]
     assert await house.pull(child, who=ALICE[1:], do="type", code="1111-1111") == "wrong code"
     await house.pull(child, who=ALICE[1:], do="type", code=code.code)
-    assert await linking.next_event() == CodeTyped()
-    linked = await linking.next_event()
+    assert await told(linking) == CodeTyped()
+    linked = await told(linking)
     assert isinstance(linked, DeviceLinked)
     assert linked.device.startswith("33639980001:")
 
@@ -76,7 +77,7 @@ async def test_a_linking_that_is_given_up_is_closed(house: House) -> None:
     await linking.close()
     await linking.close()
     assert len(house.log("stop")) == 1
-    assert isinstance(await linking.next_event(), ConnectionLost)
+    assert isinstance(await told(linking), ConnectionLost)
     with pytest.raises(ProviderUnavailable):
         await linking.request_code()
 
@@ -98,10 +99,10 @@ async def test_a_second_code_kills_the_first(house: House) -> None:
 async def test_a_code_expires_although_nothing_tells_so(tmp_path: Path) -> None:
     async with House(tmp_path, code_life=timedelta(seconds=1)) as house:
         linking, code = await house.link()
-        lost = await asyncio.wait_for(linking.next_event(), 5)
+        lost = await asyncio.wait_for(told(linking), 5)
         assert lost == ConnectionLost(reason="code expired")
         assert datetime.now(UTC) >= code.expires_at
-        assert await linking.next_event() == lost, "the last event comes again and again"
+        assert await told(linking) == lost, "the last event comes again and again"
         with pytest.raises(ProviderUnavailable):
             await linking.request_code()
 
@@ -109,19 +110,19 @@ async def test_a_code_expires_although_nothing_tells_so(tmp_path: Path) -> None:
 async def test_a_login_that_timed_out_is_a_lost_connection(house: House) -> None:
     house.flags(login_s=0.5)
     linking, _ = await house.link()
-    assert await asyncio.wait_for(linking.next_event(), 5) == ConnectionLost(reason="code expired")
+    assert await asyncio.wait_for(told(linking), 5) == ConnectionLost(reason="code expired")
 
 
 async def test_a_socket_that_closed_without_a_word_is_a_lost_connection(house: House) -> None:
     house.flags(login_s=0.5, silent_expiry=True)
     linking, _ = await house.link()
-    assert await asyncio.wait_for(linking.next_event(), 20) == ConnectionLost(reason="disconnected")
+    assert await asyncio.wait_for(told(linking), 20) == ConnectionLost(reason="disconnected")
 
 
 async def test_a_host_killed_in_mid_pairing_is_a_lost_connection_and_the_next_code_comes(house: House) -> None:
     linking, _ = await house.link()
     kill(house.fleet.children[0])
-    assert await asyncio.wait_for(linking.next_event(), 5) == ConnectionLost(reason="host ended")
+    assert await asyncio.wait_for(told(linking), 5) == ConnectionLost(reason="host ended")
     await linking.close()
     again, code = await house.link()
     assert code.code
@@ -163,7 +164,7 @@ async def test_a_passkey_request_ends_the_linking_with_its_name(house: House) ->
     linking, _ = await house.link()
     await house.pull(house.fleet.children[0], who=ALICE[1:], do="login", word="passkey-request")
     with pytest.raises(PasskeyRequired):
-        await asyncio.wait_for(linking.next_event(), 5)
+        await asyncio.wait_for(told(linking), 5)
 
 
 async def test_what_whatsmeow_only_logs_about_a_passkey_counts_when_one_code_is_out(house: House) -> None:
@@ -171,7 +172,7 @@ async def test_what_whatsmeow_only_logs_about_a_passkey_counts_when_one_code_is_
     says = f"Failed to handle code pair notification: {PASSKEY_SIGN} element in notification"
     await house.pull(house.fleet.children[0], do="whatsmeow says", text=says)
     with pytest.raises(PasskeyRequired):
-        await asyncio.wait_for(linking.next_event(), 5)
+        await asyncio.wait_for(told(linking), 5)
 
 
 async def test_with_two_codes_out_nobody_is_blamed_for_a_passkey(house: House) -> None:
@@ -180,16 +181,16 @@ async def test_with_two_codes_out_nobody_is_blamed_for_a_passkey(house: House) -
     says = f"Failed to handle code pair notification: {PASSKEY_SIGN} element in notification"
     await house.pull(house.fleet.children[0], do="whatsmeow says", text=says)
     await house.pull(house.fleet.children[0], who=BOB[1:], do="type", code=code.code)
-    assert await asyncio.wait_for(second.next_event(), 5) == CodeTyped()
+    assert await asyncio.wait_for(told(second), 5) == CodeTyped()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(first.next_event(), 0.3)
+        await asyncio.wait_for(told(first), 0.3)
 
 
 async def test_a_device_taken_back_at_once_is_told_to_the_linking(house: House) -> None:
     linking, code = await house.link()
     device = await _typed(house, linking, code.code)
     await house.event(device, logged_out(Neonize_pb2.LOGGED_OUT))
-    assert await asyncio.wait_for(linking.next_event(), 5) == LoggedOut(reason="logged_out")
+    assert await asyncio.wait_for(told(linking), 5) == LoggedOut(reason="logged_out")
 
 
 async def test_a_confirmation_that_never_comes_is_a_link_nevertheless(house: House) -> None:
@@ -225,7 +226,7 @@ async def _typed(house: House, linking: object, code: str) -> str:
     assert isinstance(linking, MultideviceLinking)
     (child,) = house.fleet.children
     assert await house.pull(child, who=ALICE[1:], do="type", code=code) == "done"
-    assert await asyncio.wait_for(linking.next_event(), 15) == CodeTyped()
-    linked = await asyncio.wait_for(linking.next_event(), 15)
+    assert await asyncio.wait_for(told(linking), 15) == CodeTyped()
+    linked = await asyncio.wait_for(told(linking), 15)
     assert isinstance(linked, DeviceLinked)
     return linked.device

@@ -20,6 +20,13 @@ _ADD = """
 INSERT INTO contacts (client_id, phone_number, recipient, spoke_first, first_us)
 VALUES (:client_id, :phone_number, :recipient, :spoke_first, :now_us) ON CONFLICT DO NOTHING
 """
+_HEARD = """
+INSERT INTO contacts (client_id, phone_number, recipient, spoke_first, first_us)
+SELECT DISTINCT phone.client_id, phone.phone_number, told.recipient, 0, CAST(:now_us AS BIGINT)
+FROM EACH(:told AS (session_id TEXT, recipient TEXT)) AS told
+JOIN linked_phones AS phone ON phone.session_id = told.session_id
+WHERE TRUE ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING
+"""
 _PACES = """
 SELECT session_id, linked_us, (SELECT COUNT(*) FROM contacts WHERE contacts.client_id = phone.client_id
     AND contacts.phone_number = phone.phone_number AND spoke_first = 1 AND first_us >= :since_us) AS today
@@ -49,10 +56,7 @@ class SqlContactBook:
 
     async def heard(self, tx: Tx, told: Sequence[Contact], *, now: datetime) -> None:
         """See `ContactBook.heard`."""
-        for own in await self._own(tx, told):
-            number = {"client_id": own["client_id"], "phone_number": own["phone_number"]}
-            for recipient in sorted({one.recipient for one in told if one.session_id == own["session_id"]}):
-                await tx.sql(_ADD, recipient=recipient, spoke_first=0, now_us=to_us(now), **number)
+        await tx.sql(_HEARD, told=[one._asdict() for one in sorted(set(told))], now_us=to_us(now))
 
     async def paces(self, tx: Tx, *, client_id: str, since: datetime) -> dict[str, PhonePace]:
         """See `ContactBook.paces`."""

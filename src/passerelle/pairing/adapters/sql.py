@@ -7,6 +7,7 @@ from passerelle.db.units import from_us, to_us
 from passerelle.pairing.adapters.rows import to_attempt, to_changes, to_new_row
 from passerelle.pairing.model import CLAIMS_PER_ATTEMPT, FIRST_COOL_DOWN, LONGEST_COOL_DOWN, Attempt
 from passerelle.sessions.ports import Number
+from passerelle.whatsapp.model import QrShown
 
 OVERDUE_AFTER = timedelta(seconds=30)  # a worker ends its own attempts in time; one that did not has lost them
 # Batches touch their rows in one order, so that two of them never wait for each other; what a statement is to touch is
@@ -25,7 +26,7 @@ WITH locked AS MATERIALIZED (SELECT id FROM pairing_attempts WHERE id = ANY(:ids
 UPDATE pairing_attempts SET status = new.status, code = new.code, code_expires_us = new.code_expires_us,
     codes_issued = new.codes_issued,
     device = COALESCE(new.device, pairing_attempts.device), reason = new.reason, retry_after_s = new.retry_after_s,
-    updated_us = :db_now, ended_us = CASE WHEN new.ended = 1 THEN :db_now END
+    updated_us = :db_now, ended_us = CASE WHEN new.ended = 1 THEN :db_now END, qr = NULL, qr_expires_us = NULL
 FROM EACH(:attempts AS (id TEXT, status TEXT, code TEXT, code_expires_us BIGINT, codes_issued BIGINT, device TEXT,
     reason TEXT, retry_after_s BIGINT, ended BIGINT)) AS new
 WHERE pairing_attempts.id = new.id AND new.id IN (SELECT id FROM locked) AND ended_us IS NULL
@@ -46,6 +47,7 @@ ORDER BY due_us LIMIT :at_most {skip}
 """
 _FREE = """
 UPDATE pairing_attempts SET status = 'queued', worker_id = NULL, code = NULL, code_expires_us = NULL,
+    qr = NULL, qr_expires_us = NULL,
     claims = claims - {uncount}, due_us = :db_now, updated_us = :db_now
 WHERE ended_us IS NULL AND worker_id IS NOT NULL AND {whose} RETURNING id
 """
@@ -95,6 +97,30 @@ class SqlAttemptBook:
         changes = [to_changes(one) for one in attempts]
         rows = await tx.sql(text, ids=[one.id for one in attempts], attempts=changes, worker_id=worker_id)
         return {row["id"] for row in rows}
+
+
+class SqlQrBook:
+    """See `QrBook`."""
+
+    async def show(self, tx: Tx, *, attempt_id: str, worker_id: str, shown: QrShown) -> bool:
+        """See `QrBook.show`."""
+        rows = await tx.sql(
+            "UPDATE pairing_attempts SET qr = :qr, qr_expires_us = :expires_us WHERE id = :attempt_id"
+            " AND worker_id = :worker_id AND ended_us IS NULL AND status = 'code_issued' RETURNING id",
+            attempt_id=attempt_id,
+            worker_id=worker_id,
+            qr=shown.qr,
+            expires_us=to_us(shown.expires_at),
+        )
+        return bool(rows)
+
+    async def shown(self, tx: Tx, *, attempt_id: str) -> QrShown | None:
+        """See `QrBook.shown`."""
+        rows = await tx.sql(
+            "SELECT qr, qr_expires_us FROM pairing_attempts WHERE id = :attempt_id AND qr IS NOT NULL",
+            attempt_id=attempt_id,
+        )
+        return QrShown(qr=rows[0]["qr"], expires_at=from_us(rows[0]["qr_expires_us"])) if rows else None
 
 
 class SqlAttemptQueue:

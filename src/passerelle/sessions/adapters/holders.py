@@ -78,7 +78,8 @@ class SqlSeenBook:
     async def owner(self, tx: Tx, *, session_id: str) -> Owner | None:
         """See `SeenBook.owner`."""
         rows = await tx.sql(
-            "SELECT client_id, holder, paused_until_us FROM linked_phones WHERE session_id = :session_id",
+            "SELECT client_id, holder, paused_until_us, pause_guess_us FROM linked_phones"
+            " WHERE session_id = :session_id",
             session_id=session_id,
         )
         return _owner(rows[0]) if rows else None
@@ -91,12 +92,10 @@ class SqlSeenBook:
     async def sightings(self, tx: Tx, *, client_id: str) -> dict[str, Sighting]:
         """See `SeenBook.sightings`."""
         rows = await tx.sql(
-            "SELECT session_id, holder, seen_us FROM linked_phones WHERE client_id = :client_id", client_id=client_id
+            "SELECT session_id, holder, seen_us, proxy_shown FROM linked_phones WHERE client_id = :client_id",
+            client_id=client_id,
         )
-        return {
-            row["session_id"]: Sighting(row["holder"], None if row["seen_us"] is None else from_us(row["seen_us"]))
-            for row in rows
-        }
+        return {row["session_id"]: _sighting(row) for row in rows}
 
     async def wish_reconnect(self, tx: Tx, *, client_id: str, session_id: str) -> bool:
         """See `SeenBook.wish_reconnect`."""
@@ -112,7 +111,13 @@ class SqlSeenBook:
 
 def _owner(row: Row) -> Owner:
     paused_us = row["paused_until_us"]
-    return Owner(row["client_id"], row["holder"], None if paused_us is None else from_us(paused_us))
+    guessed = paused_us is not None and paused_us == row["pause_guess_us"]
+    return Owner(row["client_id"], row["holder"], None if paused_us is None else from_us(paused_us), guessed)
+
+
+def _sighting(row: Row) -> Sighting:
+    seen_us = row["seen_us"]
+    return Sighting(row["holder"], None if seen_us is None else from_us(seen_us), row["proxy_shown"])
 
 
 def _us(lapse: timedelta | None) -> int:

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from passerelle.db import Row, Tx
 from passerelle.db.units import to_us
+from passerelle.sessions.model import Proxy
 from passerelle.sessions.ports import CHANNEL, LinkedPhone, Number, Portable, Voice
+from passerelle.sessions.sealing import ProxySeal
 
 _SPEAKERS = """
 SELECT client_id, user_id, session_id FROM linked_phones AS linked
@@ -73,6 +75,30 @@ class SqlBackupBook:
         return [Portable(*(row[name] for name in Portable._fields)) for row in rows]
 
 
+class SqlProxyBook:
+    """See `ProxyBook`."""
+
+    def __init__(self, seal: ProxySeal) -> None:
+        """Rows hold what `seal` has closed."""
+        self._seal = seal
+
+    async def put(self, tx: Tx, *, session_id: str, proxy: Proxy | None) -> bool:
+        """See `ProxyBook.put`."""
+        rows = await tx.sql(
+            "UPDATE linked_phones SET proxy = CAST(:sealed AS TEXT), proxy_shown = CAST(:shown AS TEXT)"
+            " WHERE session_id = :session_id RETURNING session_id",
+            session_id=session_id,
+            sealed=None if proxy is None else self._seal.close(proxy),
+            shown=None if proxy is None else proxy.shown,
+        )
+        await tx.notify(CHANNEL, "")
+        return bool(rows)
+
+    def open(self, sealed: str) -> Proxy:
+        """See `ProxyBook.open`."""
+        return self._seal.open(sealed)
+
+
 class SqlSpeakerBook:
     """See `SpeakerBook`."""
 
@@ -93,13 +119,14 @@ class SqlSpeakerBook:
                 found[voice] = _voice(row)
         return {voice: found[voice] for voice in set(voices) & found.keys()}
 
-    async def pause(self, tx: Tx, *, session_id: str, until: datetime) -> bool:
+    async def pause(self, tx: Tx, *, session_id: str, until: datetime, guessed: bool = False) -> bool:
         """See `SpeakerBook.pause`."""
         rows = await tx.sql(
-            "UPDATE linked_phones SET paused_until_us = :until_us WHERE session_id = :session_id"
-            " AND COALESCE(paused_until_us, 0) < :until_us RETURNING session_id",
+            "UPDATE linked_phones SET paused_until_us = :until_us, pause_guess_us = CAST(:guess_us AS BIGINT)"
+            " WHERE session_id = :session_id AND COALESCE(paused_until_us, 0) < :until_us RETURNING session_id",
             session_id=session_id,
             until_us=to_us(until),
+            guess_us=to_us(until) if guessed else None,
         )
         return bool(rows)
 

@@ -6,6 +6,7 @@ from typing import Any
 from passerelle.errors import Invalid, Text
 from passerelle.whatsapp.faults import NotOffered
 from passerelle.whatsapp.model import MessageType, Outgoing
+from passerelle.whatsapp.names import is_business_scoped
 from passerelle.whatsapp.sending import Remedy, SendRefused
 
 # What WhatsApp takes of each type, in bytes.
@@ -16,8 +17,6 @@ MEDIA_LIMITS = {
     MessageType.DOCUMENT: 100 << 20,
 }
 OFFERED = frozenset({MessageType.TEXT, MessageType.TEMPLATE, *MEDIA_LIMITS})
-# Somebody without a number that we may know: country, a dot, Meta's id; ENT where several businesses share it.
-BUSINESS_SCOPED_ID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
 E164 = re.compile(r"\+\d{7,15}")
 
 
@@ -89,7 +88,7 @@ def prepared_of(media_id: str, name: str | None) -> str:
 def _recipient(to: str) -> dict[str, str]:
     if E164.fullmatch(to):
         return {"to": to.removeprefix("+")}
-    if BUSINESS_SCOPED_ID.fullmatch(to):
+    if is_business_scoped(to):
         return {"recipient": to}
     raise SendRefused("invalid_recipient", Remedy.PERMANENT)
 

@@ -192,13 +192,13 @@ def main() -> None:
     _more_files()
     code = 1
     try:
-        asyncio.run(_serve(int(sys.argv[1])))
+        # Not `asyncio.run`: its end waits for threads, and one of ours may be in the library for up to 160 s.
+        asyncio.Runner().run(_serve(int(sys.argv[1])))
         code = 0
     except ImportError as error:
         sys.stderr.write(f"neonize cannot be loaded: {error}\n")
     except Exception:
         log.exception("❌ The host ends")
-    # Threads that wait in the library for up to 160 s would hold up a proper end.
     sys.stderr.flush()
     os._exit(code)
 

@@ -35,6 +35,11 @@ def is_device(text: str) -> bool:
     return server == PEOPLE and digits.isdecimal() and digits.isascii()
 
 
+def phone_number(device: str) -> str:
+    """Whose the linked device is, in E.164."""
+    return f"+{read_jid(device)['User']}"
+
+
 def recipient(to: str) -> str:
     """The JID for E.164, for ``lid:…``, or for what is a JID already."""
     if to.startswith(LID_PREFIX):

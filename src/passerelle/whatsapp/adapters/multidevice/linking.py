@@ -12,7 +12,7 @@ from passerelle.errors import PasserelleError
 from passerelle.whatsapp.adapters.multidevice.answers import CLIENT_OUTDATED, masked, pairing_fault
 from passerelle.whatsapp.adapters.multidevice.dialling import Relay, Tools, dial, stop_client, why
 from passerelle.whatsapp.adapters.multidevice.engine import EngineError, LoginStatus, QrText
-from passerelle.whatsapp.adapters.multidevice.jids import jid_text
+from passerelle.whatsapp.adapters.multidevice.jids import jid_text, phone_number
 from passerelle.whatsapp.adapters.multidevice.phone import Phone
 from passerelle.whatsapp.faults import PasskeyRequired, ProviderUnavailable
 from passerelle.whatsapp.model import (
@@ -23,11 +23,13 @@ from passerelle.whatsapp.model import (
     LinkingEvent,
     LoggedOut,
     PairingCode,
+    QrShown,
 )
 
 # The socket closes 160 s after the first QR code, and every code with it (reference §0.1); nothing tells of it.
 CODE_LIFE = timedelta(seconds=155)
 FIRST_QR_LIMIT_S = 60.0
+FIRST_QR_LIFE, QR_LIFE = timedelta(seconds=60), timedelta(seconds=20)  # whatsmeow's qrchan.go; nothing tells of it
 LOOK_EVERY_S, LOOK_LIMIT_S = 5.0, 5.0
 # After pairing WhatsApp has us connect again (515); should that hang, the device is linked nevertheless.
 CONFIRM_LIMIT_S = 10.0
@@ -152,11 +154,15 @@ class HostLinking:
                 pass
 
     def _show(self, text: str) -> None:
+        now = datetime.now(UTC)
+        life = QR_LIFE if self.qr is not None else FIRST_QR_LIFE
         if self.qr is None:
-            self._expires_at = datetime.now(UTC) + self._life
+            self._expires_at = now + self._life
             self._timers.append(self._loop.call_later(self._life.total_seconds(), self._lose, "code expired"))
         self.qr = text
         self._first_qr.set()
+        if not self._over:
+            self._say(QrShown(qr=text, expires_at=min(now + life, self._expires_at)))
 
     def _login(self, word: str) -> None:
         if word.startswith("passkey"):
@@ -190,7 +196,7 @@ class HostLinking:
             self._look.cancel()
         self._became(phone)
         if not self._over:
-            self._say(DeviceLinked(device=self._device))
+            self._say(DeviceLinked(device=self._device, phone_number=phone_number(self._device)))
 
     def _watch(self, state: Connection, reason: str | None) -> None:
         if state is Connection.LOGGED_OUT:

@@ -22,6 +22,7 @@ from passerelle.whatsapp.model import (
     LoggedOut,
     MessageType,
     Outgoing,
+    QrShown,
     Receipt,
     ReceiptKind,
     Revoked,
@@ -36,6 +37,7 @@ _EVENTS: dict[str, type[SessionEvent]] = {
 }
 _EVENT_NAMES = {event: name for name, event in _EVENTS.items()}
 _LINKING: dict[str, type[LinkingEvent]] = {
+    "qr_shown": QrShown,
     "code_typed": CodeTyped,
     "device_linked": DeviceLinked,
     "logged_out": LoggedOut,
@@ -58,6 +60,7 @@ _LEAVES: dict[str, type[PasserelleError]] = {
 _READERS: dict[str, Any] = {
     "at": datetime.fromisoformat,
     "until": datetime.fromisoformat,
+    "expires_at": datetime.fromisoformat,
     "connection": Connection,
 }
 
@@ -90,7 +93,12 @@ def linking_members(event: LinkingEvent) -> dict[str, Any]:
 
 def read_linking(members: Mapping[str, Any]) -> LinkingEvent:
     """The event that `linking_members` wrote."""
-    return _LINKING[members["event"]](**{name: value for name, value in members.items() if name != "event"})
+    values = {name: _READERS.get(name, _same)(value) for name, value in members.items() if name != "event"}
+    return _LINKING[members["event"]](**values)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def fault_members(fault: PasserelleError) -> dict[str, Any]:

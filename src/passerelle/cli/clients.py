@@ -1,0 +1,136 @@
+"""``passerelle clients``: who may use the gateway, and by which keys."""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from passerelle.cli.prepare import prepare
+from passerelle.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from passerelle.client import Client
+
+ClientId = Annotated[str, typer.Argument(metavar="ID", help="The id of the client.")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key, as `clients keys` shows it.")]
+Label = Annotated[str, typer.Option("--label", help="What the key is called, for instance the server it is on.")]
+_SPAN, _UNITS = re.compile(r"(\d{1,9})([smhd])?"), {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
+clients = typer.Typer(help="Who may use the gateway.", no_args_is_help=True)
+
+
+@clients.command("add")
+def add_client(name: Annotated[str, typer.Argument(help="What the client is called.")], *, label: Label = "") -> None:
+    """Make a client and show its key, this once. Example: passerelle clients add "Back office"."""
+
+    def do(client: "Client") -> int:
+        made = client.add_client(name, label=label)
+        typer.echo(f"✅ {made['id']} - {made['name']}")
+        return _show_once(made)
+
+    _run(do)
+
+
+@clients.command("list")
+def list_clients() -> None:
+    """Every client, and how many keys it has that are not revoked. Example: passerelle clients list."""
+
+    def do(client: "Client") -> int:
+        for one in client.clients():
+            keys = sum(not key["revoked"] for key in one["keys"])
+            typer.echo(f"{one['id']}  {one['created_at']}  {keys} keys  {one['name']}")
+        return 0
+
+    _run(do)
+
+
+@clients.command()
+def keys(
+    client_id: ClientId,
+    *,
+    new: Annotated[bool, typer.Option("--new", help="Make one more key and show it, this once.")] = False,
+    label: Label = "",
+) -> None:
+    """The keys of a client, without their secrets. Example: passerelle clients keys client_1a2b3c4d5e6f."""
+
+    def do(client: "Client") -> int:
+        if new:
+            return _show_once(client.add_key(client_id, label=label))
+        for key in client.keys(client_id):
+            parts = (key["id"], f"{key['prefix']}_…", key["created_at"], _used(key), key["label"], _state(key))
+            typer.echo("  ".join(part for part in parts if part))
+        return 0
+
+    _run(do)
+
+
+@clients.command()
+def rotate(
+    client_id: ClientId,
+    key_id: KeyId,
+    *,
+    overlap: Annotated[str, typer.Option(help="How long the old key is good: 0, 30m, 24h, 7d.")] = "24h",
+) -> None:
+    """A new key in place of this one. Example: passerelle clients rotate client_1a2b3c4d5e6f 9f8e7d6c --overlap 7d."""
+    overlap_s = _seconds(overlap)
+
+    def do(client: "Client") -> int:
+        made = client.rotate_key(client_id, key_id, overlap_s=overlap_s)
+        typer.echo(f"The old key {key_id} is good until {made['replaces']['expires_at']}.", err=True)
+        return _show_once(made)
+
+    _run(do)
+
+
+@clients.command()
+def revoke(client_id: ClientId, key_id: KeyId) -> None:
+    """The key is good no more. Example: passerelle clients revoke client_1a2b3c4d5e6f 9f8e7d6c."""
+
+    def do(client: "Client") -> int:
+        client.revoke_key(client_id, key_id)
+        typer.echo(f"✅ {key_id} is good no more")
+        return 0
+
+    _run(do)
+
+
+@clients.command()
+def remove(client_id: ClientId) -> None:
+    """End its keys, unlink its phones, erase its data. Example: passerelle clients remove client_1a2b3c4d5e6f."""
+
+    def do(client: "Client") -> int:
+        client.remove_client(client_id)
+        typer.echo(f"✅ {client_id} is removed: its keys are good no more, its data goes within minutes")
+        return 0
+
+    _run(do)
+
+
+def _run(do: "Callable[[Client], int]") -> None:
+    from passerelle.cli.tend import with_gateway  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(with_gateway(*prepare(quiet=True), do))
+
+
+def _seconds(text: str) -> int:
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise Misconfigured("--overlap: write it as 0, 30m, 24h or 7d.")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _show_once(made: dict[str, Any]) -> int:
+    typer.echo(made["api_key"])
+    typer.echo("Keep the key now: it is not shown again.", err=True)
+    return 0
+
+
+def _used(key: dict[str, Any]) -> str:
+    return f"used {key['last_used_at']}" if key["last_used_at"] else "never used"
+
+
+def _state(key: dict[str, Any]) -> str:
+    if key["revoked"]:
+        return "revoked"
+    return f"good until {key['expires_at']}" if key["expires_at"] else "good"

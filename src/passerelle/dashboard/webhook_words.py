@@ -1,0 +1,58 @@
+"""The words of webhooks."""
+
+from passerelle.errors import Text
+
+WORDS = {
+    "title": Text("Webhooks", "Webhooks"),
+    "lead": Text(
+        "Your systems are told of what happens: signed, stored before they are sent, tried again until they arrive.",
+        "Vos systèmes apprennent ce qui se passe : signé, noté avant l'envoi, réessayé jusqu'à l'arrivée.",
+    ),
+    "add": Text("Add a webhook", "Ajouter un webhook"),
+    "url": Text("Address", "Adresse"),
+    "events": Text("Events (none: all)", "Événements (aucun : tous)"),
+    "wanted": Text("Events", "Événements"),
+    "all_events": Text("all events", "tous les événements"),
+    "empty": Text("Nobody is told yet.", "Personne n'est encore prévenu."),
+    "on": Text("on", "actif"),
+    "off": Text("off", "arrêté"),
+    "off_gone": Text("It answered 410: gone.", "Réponse 410 : disparu."),
+    "off_failing": Text("Nothing but failures for three days.", "Rien que des échecs depuis trois jours."),
+    "resting": Text("paused until", "en pause jusqu'au"),
+    "last_error": Text("Last error", "Dernière erreur"),
+    "deliveries": Text("Deliveries, newest first", "Livraisons, les plus récentes d'abord"),
+    "no_delivery": Text("Nothing was sent yet.", "Rien n'a encore été envoyé."),
+    "test": Text("Send a test", "Envoyer un test"),
+    "replay": Text("Send again", "Renvoyer"),
+    "pause": Text("Switch off", "Arrêter"),
+    "resume": Text("Switch on", "Activer"),
+    "rotate": Text("New secret", "Nouveau secret"),
+    "rotate_ask": Text(
+        "For 24 hours what is sent carries both signatures.",
+        "Pendant 24 heures, les envois portent les deux signatures.",
+    ),
+    "rotate_yes": Text("Make it", "Le créer"),
+    "remove": Text("Delete", "Supprimer"),
+    "remove_ask": Text(
+        "Nothing more is sent there, and its deliveries are forgotten.",
+        "Plus rien n'y est envoyé, et ses livraisons sont oubliées.",
+    ),
+    "remove_yes": Text("Delete it", "Supprimer"),
+    "filter": Text("Filter", "Filtrer"),
+    "tries": Text("tries: {count}", "essais : {count}"),
+    "answer": Text("Answer", "Réponse"),
+    "body": Text("What is sent", "Ce qui est envoyé"),
+    "delivery_pending": Text("pending", "en attente"),
+    "delivery_delivered": Text("delivered", "livré"),
+    "delivery_failed": Text("failed", "échoué"),
+    "delivery_parked": Text("refused", "refusé"),
+    "secret_title": Text("The secret of {name}", "Le secret de {name}"),
+    "secret_lead": Text(
+        "Copy it now: it is shown this once. With it your system verifies our signatures.",
+        "Copiez-le maintenant : il n'est montré qu'une fois. Il sert à vérifier nos signatures.",
+    ),
+    "secret_back": Text("I have it", "Je l'ai"),
+    "done_tested": Text("A test is on its way.", "Un test est parti."),
+    "done_replayed": Text("It is sent again.", "Il est renvoyé."),
+    "done_removed": Text("The webhook is deleted.", "Le webhook est supprimé."),
+}
