@@ -1,14 +1,20 @@
 """The work of one process: claims, sweeps, the queue, one heartbeat; sleeps when nothing is due, stops gracefully."""
 
 import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
 from passerelle.app import App
+from passerelle.db import Tx
 from passerelle.errors import Unavailable
 
 HEARTBEAT_EVERY_S = 3.0
+FORGETS_EVERY, FORGOTTEN_AFTER = 100, timedelta(hours=1)
 log = structlog.get_logger()
 
 
@@ -47,13 +53,18 @@ class Worker:
             log.warning("⚠️ Worker stopped without giving its work back", code=away.code)
 
     async def _beat_for_ever(self) -> None:
-        while True:
+        for beats in itertools.count():
             await asyncio.sleep(HEARTBEAT_EVERY_S)
             await self._beat()
+            if beats % FORGETS_EVERY == 0:
+                await self._write(partial(self._book.forget, older=FORGOTTEN_AFTER))
 
     async def _beat(self) -> None:
+        await self._write(partial(self._book.beat, worker_id=self._worker_id))
+
+    async def _write(self, unit: Callable[[Tx], Coroutine[Any, Any, None]]) -> None:
         try:
-            await self._database.run(partial(self._book.beat, worker_id=self._worker_id))
+            await self._database.run(unit)
         except Unavailable as away:
             log.warning("⚠️ Heartbeat not written", code=away.code)
         except Exception:

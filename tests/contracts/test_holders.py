@@ -127,6 +127,13 @@ async def test_the_census_counts_phones_and_the_living(database: Database) -> No
     assert await database.run(count) == Census(linked=6, free=5, living=2)
 
 
+async def test_a_worker_silent_for_long_is_forgotten(database: Database) -> None:
+    await beat(database, "w1")
+    await beat(database, "w2", ago=timedelta(hours=2))
+    await database.run(partial(WORKERS.forget, older=timedelta(hours=1)))
+    assert [row["id"] for row in await sql(database, "SELECT id FROM workers")] == ["w1"]
+
+
 async def test_a_number_that_is_linked_anew_gets_a_higher_fence_and_no_old_pause(database: Database) -> None:
     await link(database, "sess_1", holder="w1", phone="+33639980001")
     await sql(database, "UPDATE linked_phones SET paused_until_us = 1, seen_us = 1")

@@ -334,3 +334,41 @@ async def test_a_phone_whose_proxy_cannot_be_read_is_not_connected_without_it(fl
     await fleet.database.run(partial(PROXIES.put, session_id=mine, proxy=proxy))
     await fleet.turns(2)
     assert one.has == {mine, other}
+
+
+async def test_a_newcomer_keeps_nobody_from_what_a_dead_worker_had(fleet: Fleet) -> None:
+    ids = await fleet.link(40)
+    dead, alive = fleet.worker(), fleet.worker()
+    for worker in (dead, alive):
+        await fleet.database.run(partial(WORKERS.beat, worker_id=worker.name))
+    for _ in range(8):  # long enough to call somebody dead
+        await fleet.turns(1)
+        await asyncio.sleep(0.15)
+    await fleet.silence(dead)
+    newcomer = fleet.worker()
+    await fleet.database.run(partial(WORKERS.beat, worker_id=newcomer.name))
+    await fleet.turns(8, alive, newcomer)
+    assert alive.has | newcomer.has == set(ids), "though the newcomer, whose share it is, calls nobody dead yet"
+
+
+async def test_workers_that_died_long_ago_make_nobody_give_phones_away(fleet: Fleet) -> None:
+    await fleet.link(40)
+    one = fleet.worker()
+    await one.look()
+    for number in range(9):
+        await fleet.database.run(partial(WORKERS.beat, worker_id=f"w_of_old_{number}"))
+        await fleet.database.run(
+            lambda tx: tx.sql("UPDATE workers SET heartbeat_us = 1 WHERE id LIKE :old", old="w_of_old_%")
+        )
+    await fleet.turns(2)
+    assert len(one.has) == 40
+
+
+async def test_what_is_told_late_of_a_connection_before_this_one_is_no_conflict(fleet: Fleet) -> None:
+    (session_id,) = await fleet.link(1)
+    one = fleet.worker()
+    before = datetime.now(UTC)
+    await one.look()
+    assert not await one.holding.replaced(session_id, at=before)
+    assert one.has == {session_id}
+    assert await one.holding.replaced(session_id, at=datetime.now(UTC))

@@ -80,6 +80,10 @@ class WorkerBook(Protocol):
         """This worker has stopped by itself."""
         ...
 
+    async def forget(self, tx: Tx, *, older: timedelta) -> None:
+        """Those that have been silent for so long are of no interest any more."""
+        ...
+
     async def count(self, tx: Tx, *, within: timedelta) -> WorkerCount:
         """How many have shown within that time that they live."""
         ...

@@ -30,7 +30,8 @@ class Facts:
         self._database = database
         self._news = asyncio.Event()
         self._quiet = False  # none waits, for sure
-        database.listen(CHANNEL, lambda _: self.wake())
+        self._heard_of_one = False
+        database.listen(CHANNEL, lambda _: self._heard())
 
     async def add(self, tx: Tx, fact: Fact) -> None:
         """Write down what has happened, in the transaction of what caused it; call `wake` after its commit."""
@@ -41,6 +42,10 @@ class Facts:
         """There may be facts to apply."""
         self._quiet = False
         self._news.set()
+
+    def _heard(self) -> None:
+        """Somebody has written one: who reads must know, and whoever wrote it applies it; else we, at our next look."""
+        self._quiet, self._heard_of_one = False, True
 
     async def waiting(self, key: CollectionKey) -> list[Fact]:
         """Those of one collection that are not applied yet; none while SQL is away."""
@@ -54,9 +59,10 @@ class Facts:
         """Bring facts into their records as soon as the home takes them."""
         while True:
             self._news.clear()
+            self._heard_of_one = False
             try:
                 applied = await self.apply()
-                self._quiet = applied == 0 and not self._news.is_set()
+                self._quiet = applied == 0 and not self._news.is_set() and not self._heard_of_one
             except (Unavailable, Rejected) as away:
                 log.debug("facts wait for their home", code=away.code)
             except Exception:
@@ -75,7 +81,7 @@ class Facts:
         for fact in await self._database.read(self._book.waiting):
             waiting[fact.key].append(fact)
         refused: PasserelleError | None = None
-        for key, facts in waiting.items():
+        for key, facts in random.sample([*waiting.items()], len(waiting)):  # not all processes at the same one
             try:
                 await self._apply(key, facts)
             except (Unavailable, Rejected) as away:

@@ -13,10 +13,11 @@ import structlog
 from passerelle.coordination.lookout import LAPSED_US, Lookout
 from passerelle.db import Database, Tx
 from passerelle.sessions.model import ProxyLost
-from passerelle.sessions.ports import Held, HolderBook, HoldListener, ProxyBook
+from passerelle.sessions.ports import Census, Held, HolderBook, HoldListener, ProxyBook
 from passerelle.whatsapp.ports import Connections
 
 LOOK_EVERY_S = 1.0
+LOOK_SLACK = 3  # looks that are 6 s apart say nothing of others: who was paused with us has beaten 9 s ago at most
 LAPSE = timedelta(microseconds=LAPSED_US)
 TAKEN_AT_ONCE = 500
 GIVEN_AT_ONCE = 50
@@ -53,8 +54,10 @@ class Holding:
         self._listener: HoldListener | None = None
         self._connect_every_s = connect_every.total_seconds()
         self._lapse = lapse
-        self._lookout = Lookout(every_s=LOOK_EVERY_S, long_enough_s=lapse.total_seconds())
+        self._lookout = Lookout(every_s=LOOK_SLACK * LOOK_EVERY_S, long_enough_s=lapse.total_seconds())
         self._looking = asyncio.Lock()
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        self._dialled: dict[str, datetime] = {}
         self._held: dict[str, Held] = {}
         self._leaving: set[str] = set()
         self._to_connect: dict[str, None] = {}
@@ -83,17 +86,20 @@ class Holding:
     async def look(self) -> None:
         """Take what is free up to our share, and follow what the rows say. Raises `DatabaseAway`."""
         async with self._looking:  # an older look must not undo what a newer one saw
+            began_at = datetime.now(UTC)
             await self._look()
+            self._looked_at = began_at
 
     async def _look(self) -> None:
-        lapse = self._lapse if self._lookout.sees_long_enough() else None
+        sees = self._lookout.sees_long_enough()
 
         async def take(tx: Tx) -> tuple[list[Held], int]:
-            census = await self._book.census(tx, worker_id=self._worker_id, lapse=lapse)
+            census = await self._book.census(tx, worker_id=self._worker_id, lapse=self._lapse)
             share = -(-census.linked // census.living)
             held = await self._book.held(tx, worker_id=self._worker_id)
-            wanted = min(share - len(held), census.free, TAKEN_AT_ONCE)
+            wanted = min(await self._wanted(tx, census, share - len(held), sees=sees), TAKEN_AT_ONCE)
             if wanted > 0:
+                lapse = self._lapse if sees else None
                 taken = await self._book.adopt(tx, worker_id=self._worker_id, lapse=lapse, limit=wanted)
                 if self._listener is not None:
                     await self._listener.adopted(tx, session_ids=taken, worker_id=self._worker_id)
@@ -106,6 +112,14 @@ class Holding:
         surplus = len(self._held) - len(self._leaving) - share
         if surplus > max(1, share // SLACK):
             await self._hand_over(list(self._held.keys() - self._leaving)[: min(surplus, GIVEN_AT_ONCE)])
+
+    async def _wanted(self, tx: Tx, census: Census, missing: int, *, sees: bool) -> int:
+        """What is missing to our share, or our part of what dead ones had: who began just now takes nothing of that."""
+        if not census.free:
+            return 0
+        given_up = (await self._book.census(tx, worker_id=self._worker_id, lapse=None)).free
+        orphaned = census.free - given_up if sees else 0
+        return min(max(missing, -(-orphaned // census.living)), given_up + orphaned)
 
     async def connect_for_ever(self) -> None:
         """Connect what is held, one after another."""
@@ -120,13 +134,15 @@ class Holding:
                     await asyncio.sleep(self._connect_every_s)
             await self._more.wait()
 
-    async def replaced(self, session_id: str) -> bool:
+    async def replaced(self, session_id: str, *, at: datetime | None = None) -> bool:
         """Another connection of this device took over: whether that was another device, and not our own successor.
 
         Then it is tried again later and later: two that take each other's place for ever help nobody.
         """
-        await self.look()
-        if not self.holds(session_id) or session_id in self._backing_off:
+        if at is None or at >= self._looked_at:  # of a thousand told at once after a pause, the first looks for all
+            await self.look()
+        late = at is not None and self._dialled.get(session_id, at) > at  # told of the connection before this one
+        if late or not self.holds(session_id) or session_id in self._backing_off:
             return False
         backoff_s = self._backoff_s.get(session_id, FIRST_BACKOFF_S)
         self._backoff_s[session_id] = min(backoff_s * 2, LONGEST_BACKOFF_S)
@@ -176,6 +192,7 @@ class Holding:
         self._more.set()
 
     async def _connect(self, held: Held) -> None:
+        self._dialled[held.session_id] = datetime.now(UTC)
         try:
             proxy = None if held.proxy is None else self._proxies.open(held.proxy).url
             await self._connections.hold(session_id=held.session_id, device=held.device, proxy=proxy)
@@ -212,6 +229,7 @@ class Holding:
     async def _release(self, session_ids: Iterable[str]) -> None:
         for session_id in session_ids:
             self._to_connect.pop(session_id, None)
+            self._dialled.pop(session_id, None)
             await self._connections.release(session_id=session_id)
 
     def evidence(self) -> dict[str, datetime]:

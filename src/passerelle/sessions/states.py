@@ -1,5 +1,7 @@
 """What the connections of linked phones tell: a state by evidence, written down when it changes."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +19,7 @@ from passerelle.whatsapp.model import Connection, ConnectionChanged
 
 RESTRICTED_FOR = timedelta(hours=1)  # where WhatsApp does not say how long
 CONFLICT = "conflict"
+AT_ONCE = 8
 log = structlog.get_logger()
 
 
@@ -53,9 +56,20 @@ class States:
         self._flushed: dict[str, datetime] = {}
 
     async def heard(self, events: Sequence[ConnectionChanged]) -> None:
-        """In their order. Raises `Unavailable`: tell them again."""
+        """In the order of each phone. Raises `Unavailable`: tell them again."""
+        by_phone = defaultdict[str, list[ConnectionChanged]](list)
         for event in events:
-            await self._heard(event)
+            by_phone[event.session_id].append(event)
+        turn = asyncio.Semaphore(AT_ONCE)  # a thousand phones that come back together wait for a few commits only
+
+        async def hear(told: list[ConnectionChanged]) -> None:
+            async with turn:
+                for event in told:
+                    await self._heard(event)
+
+        for outcome in await asyncio.gather(*map(hear, by_phone.values()), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def flush(self) -> None:
         """Write down when the phones held here last proved that they live. Raises `Unavailable`."""
@@ -77,7 +91,7 @@ class States:
             await self._tell(event, SessionState.CONNECTED, "")
         elif event.connection is Connection.DISCONNECTED:
             await self._tell(event, SessionState.DISCONNECTED, event.reason or "")
-        elif await self._holding.replaced(event.session_id):
+        elif await self._holding.replaced(event.session_id, at=event.at):
             log.warning("⚠️ Another device uses this linked phone's place", session=event.session_id)
             await self._tell(event, SessionState.DISCONNECTED, CONFLICT)
 

@@ -21,6 +21,13 @@ class SqlWorkerBook:
         """See `WorkerBook.leave`."""
         await tx.sql("DELETE FROM workers WHERE id = :id", id=worker_id)
 
+    async def forget(self, tx: Tx, *, older: timedelta) -> None:
+        """See `WorkerBook.forget`."""
+        await tx.sql(
+            "DELETE FROM workers WHERE heartbeat_us < :db_now - CAST(:older_us AS BIGINT)",
+            older_us=older // timedelta(microseconds=1),
+        )
+
     async def count(self, tx: Tx, *, within: timedelta) -> WorkerCount:
         """See `WorkerBook.count`."""
         (row,) = await tx.sql(
