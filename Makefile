@@ -84,4 +84,4 @@ audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a publ
 
 clean: ## Remove the environment and what the tools left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .pytest_cache build dist benchmarks/bull/node_modules benchmarks/.peers \
-		benchmarks/queues/bull_pg/node_modules tests/peers/upstash/node_modules tests/peers/standardwebhooks/node_modules
+		benchmarks/queues/bull_pg/node_modules tests/peers/upstash/node_modules tests/peers/standardwebhooks/node_modules tests/peers/axe/node_modules

@@ -33,6 +33,7 @@ CODES = {  # where API.md names another status than the kind's
     "body_too_large": 413,
     "media_too_large": 413,
     "media_quota": 413,
+    "too_many_tries": 429,
     "url_too_large": 413,
     "media_type_refused": 415,
     "not_multipart": 415,

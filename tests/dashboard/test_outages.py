@@ -32,6 +32,9 @@ async def test_redis_is_killed_while_a_page_is_open(
                 page = await who.open(f"/dashboard{path}")
                 await expect(page.locator("#warnings")).to_contain_text("Redis is away")
                 await expect(page.locator("h1")).not_to_have_text("Not just now")
+            page = await who.open("/dashboard/link?number=%2B33639980007&user=ben")
+            await page.get_by_role("button", name="Get a code").click()
+            await expect(page.locator("#code")).to_be_visible()  # as the tour says: linking goes on
             page = await who.open("/dashboard/sessions")
             lasting_redis.start()
             await expect(page.locator("#sessions")).to_contain_text("From Redis")

@@ -23,8 +23,8 @@ REDIS_DOWN = Text(
     "Redis est injoignable. Rien n'est perdu : la passerelle continue et montre les téléphones liés tels que vus.",
 )
 REDIS_UNWRITABLE = Text(
-    "Redis takes no writes. Phones cannot be linked or ended until it does.",
-    "Redis refuse les écritures. D'ici là, aucun téléphone ne peut être lié ni retiré.",
+    "Redis takes no writes. Nothing is lost: what happens to phones is brought there later. New clients wait.",
+    "Redis refuse les écritures. Rien n'est perdu : tout y sera porté plus tard. Les nouveaux clients attendent.",
 )
 Show = Callable[[Visit], Awaitable[Sheet]]
 Act = Callable[[Visit], Awaitable[str | Sheet]]

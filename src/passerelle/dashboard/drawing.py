@@ -23,7 +23,7 @@ from passerelle.problems import status_of
 
 FOLDER = Path(__file__).parent / "templates"
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{images}; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 HEADERS = {
@@ -37,7 +37,6 @@ HEADERS = {
 }
 THOUSAND = 1000
 KEPT_TOGETHER = re.compile(r"(?<=\w) (?=[:;!?])|(?<=«) | (?=»)")
-STATUSES = {"too_many_tries": 429}  # what only a page says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,6 @@ class Sheet:
     status: int = 200
     every_s: int | None = None
     events: str | None = None
-    images: str = ""  # a host from where pictures may come, besides ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +98,8 @@ class Drawing:
             done=words.get(f"done_{visit.asked('done')}"),
             **sheet.facts,
         )
-        headers = {**HEADERS, "Content-Security-Policy": CSP.format(images=sheet.images), "Content-Language": lang}
-        status = sheet.status if problem is None else STATUSES.get(problem.code, status_of(problem))
+        headers = {**HEADERS, "Content-Security-Policy": CSP, "Content-Language": lang}
+        status = sheet.status if problem is None else status_of(problem)
         if problem is not None and problem.retry_after is not None:
             headers["Retry-After"] = str(seconds(problem.retry_after))
         return remember(HTMLResponse(html, status, headers), visit)

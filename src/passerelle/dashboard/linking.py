@@ -97,7 +97,6 @@ def _facts(attempt: Attempt, app: App, visit: Visit) -> dict[str, Any]:
         "left": left,
         "life": max(CODE_LIFE_S, left),
         "why": told(fault, WORDS, visit.lang) if attempt.status is Status.FAILED else None,
-        "sandbox": app.sandbox is not None and app.sandbox.world is not None,
     }
 
 

@@ -41,11 +41,11 @@ WORDS = {
     "step4": Text("Redis is away", "Redis est absent"),
     "step4_absent": Text(
         "There is nothing to kill: no Redis is configured here (state “absent”), and all you saw works without one. In"
-        " production Redis holds clients and linked phones; when it dies, reads go on from memory, marked as such,"
-        " sending goes on, and only new links wait.",
+        " production Redis holds clients and linked phones; when it dies, reads go on from memory, marked as such;"
+        " linking and sending go on; only new clients and logins wait.",
         "Rien à arrêter : aucun Redis n'est configuré ici (état « absent »), et tout ce que vous avez vu s'en passe. En"
         " production, Redis garde clients et téléphones liés ; s'il tombe, la lecture continue depuis la mémoire,"
-        " signalée comme telle, l'envoi continue, et seules les nouvelles liaisons attendent.",
+        " signalée comme telle ; liaisons et envois continuent ; seuls les nouveaux clients et connexions attendent.",
     ),
     "step4_up": Text(
         "Redis is configured here and up. Stop it, if you like, and go on sending: this page tells when it is away.",
