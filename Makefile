@@ -8,7 +8,7 @@ UV_VERSION := 0.13.8
 tried = $(BIN)/pytest $(1) -n 3 --dist worksteal || $(BIN)/pytest $(1) --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format mission bench bench-messages bench-records bench-media bench-fleet bench-units servers lock audit clean
+.PHONY: help demo test test-long check format mission bench bench-messages bench-records bench-media bench-limits bench-fleet bench-units servers lock audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench-records: $(VENV)/.dev servers ## Records on Redis, side by side with bare 
 
 bench-fleet: $(VENV)/.dev servers ## 10,000 phones over 8 workers that are killed at random: who holds what, and for how long nobody
 	@$(BIN)/python benchmarks/fleet.py
+
+bench-limits: $(VENV)/.dev servers ## What the limit of a key costs a request
+	@$(BIN)/python benchmarks/limits.py
 
 bench-media: $(VENV)/.dev ## Uploads and downloads, side by side with a bare server on the same disk
 	@$(BIN)/python benchmarks/media.py --large 1000 --rounds 3
