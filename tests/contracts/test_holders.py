@@ -111,8 +111,12 @@ async def test_what_is_given_up_is_free(database: Database) -> None:
     assert await database.run(partial(HOLDERS.give_up, worker_id="w1", session_ids=PHONES[:2])) == 2
     assert await adopt(database, "w2") == PHONES[:2]
     assert await database.run(partial(HOLDERS.give_up, worker_id="w1")) == 4
+    await adopt(database, "w1")
     await database.run(HOLDERS.free_all)
-    assert await adopt(database, "w1") == PHONES
+    count = partial(HOLDERS.census, worker_id="w3", lapse=LAPSE)
+    assert await database.run(count) == Census(linked=6, free=6, living=1), "who was killed has no share any more"
+    await beat(database, "w3")
+    assert await adopt(database, "w3") == PHONES
 
 
 async def test_the_census_counts_phones_and_the_living(database: Database) -> None:

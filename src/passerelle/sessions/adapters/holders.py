@@ -70,6 +70,7 @@ class SqlHolderBook:
     async def free_all(self, tx: Tx) -> None:
         """See `HolderBook.free_all`."""
         await tx.sql("UPDATE linked_phones SET holder = NULL WHERE holder IS NOT NULL")
+        await tx.sql("DELETE FROM workers")  # else one that was killed just now has a share for 15 s more
 
 
 class SqlSeenBook:
