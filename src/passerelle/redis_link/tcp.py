@@ -97,6 +97,12 @@ class TcpTransport:
             _heed_cancellation(cancelled_before)
             # Without the chain: the driver's own text may quote an AUTH command.
             raise Faulted(classify(error, self._redactor)) from None
+        except RuntimeError as error:
+            if "closed" not in str(error):
+                raise
+            # uvloop's own word for a connection that was lost between being made and the first word on it.
+            _heed_cancellation(cancelled_before)
+            raise Faulted(classify(ConnectionResetError(str(error)), self._redactor)) from None
         _heed_cancellation(cancelled_before)
         return answer
 
