@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 
+# The tests start this program a thousand times: what is compiled once (1 s of CPU) is kept, whatever the caller prefers.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for servers and clocks, so several run at once; one that fails beside others has to pass alone.
 tried = $(BIN)/pytest $(1) -n 3 --dist worksteal || $(BIN)/pytest $(1) --last-failed --last-failed-no-failures none
 

@@ -85,7 +85,7 @@ class Command:
         """As Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
-    def exit_code(self, limit: float = 5.0) -> int:
+    def exit_code(self, limit: float = START_LIMIT) -> int:
         return self._process.wait(limit)
 
 
@@ -228,7 +228,7 @@ class Gateway:
         assert self._process is not None, "not started"
         self._process.send_signal(number)
 
-    def exit_code(self, limit: float = 15.0) -> int:
+    def exit_code(self, limit: float = START_LIMIT) -> int:
         """Its exit code, once it has ended by itself."""
         return self._ended(limit)
 

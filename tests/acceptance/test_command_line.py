@@ -44,7 +44,7 @@ def test_the_demo_goes_on_serving_until_it_is_interrupted(data_dir: Path, tmp_pa
         answer = httpx.get(f"http://{HOST}:{settings['PASSERELLE_PORT']}/readyz")
         assert answer.status_code == 200
         demo.interrupt()
-        assert demo.exit_code(10) == 0
+        assert demo.exit_code() == 0
 
 
 @pytest.mark.mission("Z3")

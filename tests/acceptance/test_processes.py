@@ -136,7 +136,7 @@ def test_a_second_process_on_the_same_sqlite_file_is_refused_in_one_line(embedde
 def test_workers_need_postgresql(words: list[str], url: str, data_dir: Path) -> None:
     gateway = Gateway(data_dir, *words, env={"DATABASE_URL": url}).launch()
     try:
-        expect_wrong(gateway.exit_code(10), gateway.log)
+        expect_wrong(gateway.exit_code(), gateway.log)
     finally:
         gateway.stop()
     assert "PostgreSQL" in gateway.log

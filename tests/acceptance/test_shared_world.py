@@ -77,7 +77,7 @@ def test_a_world_that_somebody_holds_is_not_served_twice(data_dir: Path) -> None
     with Gateway(data_dir, "sandbox"):
         second = Gateway(data_dir, "sandbox").launch()
         try:
-            code = second.exit_code(5)
+            code = second.exit_code()
         finally:
             second.stop()
         assert code == 2
