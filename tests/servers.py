@@ -20,6 +20,8 @@ from typing import Self
 
 import pytest
 
+from tables import make_tables
+
 HOST = "127.0.0.1"
 START_LIMIT = 60.0  # no claim about speed: only so that nothing hangs for ever
 
@@ -195,6 +197,7 @@ class PostgresServer(_Process):
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self._data = self._folder / "data"
+        self._with_tables: str | None = None
         self._run(
             "initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N", "--locale=C.UTF-8"
         )
@@ -216,10 +219,19 @@ class PostgresServer(_Process):
         wait_for(ready, "PostgreSQL", 30)
         return self
 
-    def create_database(self) -> str:
-        """The URL of a fresh, empty database."""
+    def create_database(self, *, empty: bool = False) -> str:
+        """The URL of a fresh database, with our tables unless it is to be `empty`."""
+        if empty:
+            return self._create("template1")
+        if self._with_tables is None:
+            url = self._create("template1")
+            make_tables(url, self._folder)
+            self._with_tables = url.rpartition("/")[2]
+        return self._create(self._with_tables)
+
+    def _create(self, template: str) -> str:
         name = f"t_{secrets.token_hex(6)}"
-        self._run("createdb", "-h", HOST, "-p", str(self.port), "-U", "postgres", name)
+        self._run("createdb", "-h", HOST, "-p", str(self.port), "-U", "postgres", "-T", template, name)
         return f"postgresql://postgres@{HOST}:{self.port}/{name}"
 
     def kill(self) -> None:

@@ -8,12 +8,22 @@ import pytest
 from acceptance.gateway import Gateway
 
 from servers import PostgresServer, RedisServer
+from tables import copy_tables
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """An empty data directory; logs of its processes stand beside it."""
+    """A data directory with nothing but our tables; logs of its processes stand beside it."""
     folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    copy_tables(folder)
+    return folder
+
+
+@pytest.fixture
+def empty_dir(tmp_path: Path) -> Path:
+    """A data directory before the first start."""
+    folder = tmp_path / "empty"
     folder.mkdir(mode=0o700)
     return folder
 
@@ -54,7 +64,7 @@ def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres_server: Pos
 
 @pytest.fixture
 def database_url(postgres_server: PostgresServer) -> str:
-    """A fresh database on a real PostgreSQL."""
+    """A fresh database on a real PostgreSQL, with our tables."""
     return postgres_server.create_database()
 
 

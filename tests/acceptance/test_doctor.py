@@ -56,15 +56,15 @@ def dead_url(password: str = "") -> str:
     return f"redis://{f':{password}@' if password else ''}{HOST}:{free_port()}/0"
 
 
-def test_where_nothing_is_wrong_it_says_so_in_one_line_and_changes_nothing(data_dir: Path) -> None:
-    data_dir.rmdir()
-    ended = doctor(data_dir=data_dir, code=0)
+def test_where_nothing_is_wrong_it_says_so_in_one_line_and_changes_nothing(empty_dir: Path) -> None:
+    empty_dir.rmdir()
+    ended = doctor(data_dir=empty_dir, code=0)
     assert ended.stdout.splitlines()[-1].startswith("✅ Nothing is wrong.")
     assert "\x1b[" not in ended.stdout
     assert "made at the first start" in ended.stdout
     assert ended.stderr == ""
-    assert not data_dir.exists()
-    body = told(data_dir=data_dir, code=0)
+    assert not empty_dir.exists()
+    body = told(data_dir=empty_dir, code=0)
     assert body["status"] == "healthy"
     assert levels(body)["DB_NOT_MADE"] == "ok"
     assert levels(body)["NO_GATEWAY"] == "skipped"
@@ -165,7 +165,7 @@ def test_the_checks_can_be_listed_and_run_alone_with_what_they_need(data_dir: Pa
     alone = told("--only", "redis_auth", data_dir=data_dir, env=env, code=2)
     assert list(levels(alone))[-1] == "REDIS_AUTH_SKIPPED"
     assert not {"DB_NOT_MADE", "DATA_DIR_OK", "SETTINGS_OK"} & set(levels(alone))
-    assert set(levels(told("--only", "database", data_dir=data_dir, env=env, code=0))) == {"DB_NOT_MADE"}
+    assert set(levels(told("--only", "database", data_dir=data_dir, env=env, code=0))) == {"DB_OK"}
 
 
 def test_an_unknown_check_is_one_line_and_exit_2(data_dir: Path) -> None:
@@ -244,10 +244,9 @@ def test_a_page_overwritten_in_the_middle_is_damaged(data_dir: Path) -> None:
     assert levels(told("--only", "database", data_dir=data_dir, code=2)).get("DB_DAMAGED") == "error"
 
 
-def test_postgresql_is_looked_at_and_left_as_it_is(
-    data_dir: Path, database_url: str, own_postgres: PostgresServer
-) -> None:
-    fresh = told("--only", "database", data_dir=data_dir, env={"DATABASE_URL": database_url}, code=1)
+def test_postgresql_is_looked_at_and_left_as_it_is(data_dir: Path, own_postgres: PostgresServer) -> None:
+    empty = {"DATABASE_URL": own_postgres.create_database(empty=True)}
+    fresh = told("--only", "database", data_dir=data_dir, env=empty, code=1)
     assert levels(fresh) == {"DB_NOT_MADE": "ok", "DB_FSYNC_OFF": "warning", "DB_SYNC_COMMIT_OFF": "warning"}
     missing = {"DATABASE_URL": f"postgresql://postgres:{PASSWORD}@{HOST}:{own_postgres.port}/nowhere"}
     began = time.monotonic()

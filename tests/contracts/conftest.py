@@ -1,11 +1,5 @@
-import asyncio
-import atexit
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +12,7 @@ from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, StateListener, examine
 
 from servers import PostgresServer
+from tables import copy_tables
 
 OpenLink = Callable[..., Awaitable[RedisLink]]
 
@@ -28,31 +23,16 @@ def closed_link(url: str | None) -> RedisLink:
 
 
 @asynccontextmanager
-async def opened(url: str | None, folder: Path, *, copy: bool = True) -> AsyncIterator[Database]:
+async def opened(url: str | None, folder: Path) -> AsyncIterator[Database]:
     """The database at `url` (none: a file in `folder`), migrated."""
-    if url is None and copy and not (folder / _migrated_file().name).exists():
-        shutil.copy(_migrated_file(), folder)
+    if url is None:
+        copy_tables(folder)
     database = open_database(read_url(url, data_dir=folder))
     try:
         await migrate(database)
         yield database
     finally:
         await database.close()
-
-
-async def _migrate(folder: Path) -> None:
-    async with opened(None, folder, copy=False):
-        pass
-
-
-@cache
-def _migrated_file() -> Path:
-    """Copied for each test: migrating takes ten times as long."""
-    folder = Path(tempfile.mkdtemp(prefix="passerelle-template-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with ThreadPoolExecutor(1) as thread:  # on a loop of its own, also while one runs here
-        thread.submit(asyncio.run, _migrate(folder)).result()
-    return folder / "passerelle.sqlite3"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

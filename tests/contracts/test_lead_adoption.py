@@ -14,6 +14,7 @@ from passerelle.leads.faults import EarlierRow, LeadsTableRefused, LeadsTableUnf
 from passerelle.leads.model import EarlierLead, Lead, LeadStatus, Notification, NotificationStatus
 
 from .lead_parts import ME, OTHER, PHONE, WISH, Shop, open_shop
+from servers import PostgresServer
 
 pytestmark = pytest.mark.anyio
 UUIDS = ["0f0e0d0c-0b0a-4909-8807-060504030201", "1f0e0d0c-0b0a-4909-8807-060504030201"]
@@ -44,6 +45,15 @@ async def do(database: Database, *texts: str) -> None:
             await tx.sql(text)
 
     await database.run(unit)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """As elsewhere, without our tables."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database(empty=True)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def opened(url: str) -> PostgresDatabase:
 def url(server: PostgresServer) -> str:
     if not server.running:
         server.start()
-    return server.create_database()
+    return server.create_database(empty=True)
 
 
 @pytest.fixture
