@@ -63,7 +63,7 @@ def test_what_only_libpq_knows_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["sslrootcert=/ca.pem", "connection_limit=1", "schema=public", "options=endpoint%3Dx", "keepalives=1"]
+    "query", ["sslcompression=0", "connection_limit=1", "schema=public", "options=endpoint%3Dx", "keepalives=1"]
 )
 def test_other_words_of_hosted_postgresql_do_not_reach_the_driver(query: str) -> None:
     assert not make_url(postgres(f"postgres://h/db?{query}").url).query

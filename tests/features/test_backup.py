@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from passerelle.app import App
-from passerelle.app.secret import secret_key
+from passerelle.app.secret import secret_keys
 from passerelle.sessions.adapters.holders import SqlHolderBook
 from passerelle.sessions.adapters.sql import SqlBackupBook, SqlProxyBook
 from passerelle.sessions.backup import Backup, Imported
@@ -55,7 +55,7 @@ class Machine:
     def __init__(self, app: App) -> None:
         self.app = app
         self.vault = Vault()
-        self.proxies = SqlProxyBook(ProxySeal(secret_key(app.settings)))
+        self.proxies = SqlProxyBook(ProxySeal(*secret_keys(app.settings)))
         self.backup = self.offering(self.vault)
 
     def offering(self, keys: Vault | None) -> Backup:

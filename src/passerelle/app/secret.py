@@ -1,4 +1,4 @@
-"""The key that signs what strangers bring back."""
+"""The keys that sign what strangers bring back, and seal what is kept: one of today, others of before."""
 
 import os
 import secrets
@@ -9,13 +9,29 @@ from passerelle.settings import Settings
 FILE = "secret.key"
 
 
-def secret_key(settings: Settings) -> str:
-    """``PASSERELLE_SECRET_KEY``, else one that is made once and kept in the data directory (0600).
+def secret_keys(settings: Settings) -> tuple[str, ...]:
+    """The key that seals and signs, then those that only open and verify what is older.
+
+    The first is ``PASSERELLE_SECRET_KEY``, else one that is made once and kept in the data directory (0600). A kept one
+    goes on opening what it sealed after a key was set.
 
     Raises:
-        Misconfigured: it can neither be read nor made.
+        Misconfigured: none is set, and none can be read or made.
     """
-    return settings.secret("secret_key") or _kept(settings)
+    set_now = settings.secret("secret_key")
+    kept = (_left(settings) if set_now else None,)
+    keys = (set_now or _kept(settings), *settings.earlier_keys, *kept)
+    return tuple(dict.fromkeys(key for key in keys if key))
+
+
+def _left(settings: Settings) -> str | None:
+    """The key that was made before one was set."""
+    try:
+        return (settings.data_dir / FILE).read_text().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Misconfigured(f"The key in {FILE} of the data directory cannot be read: {error.strerror}.") from None
 
 
 def _kept(settings: Settings) -> str:

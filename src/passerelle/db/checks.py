@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from passerelle.db import findings
 from passerelle.db.migrate import version_of
+from passerelle.db.tls import DatabaseUntrusted
 from passerelle.db.units import Database, DatabaseAway, DatabaseBusy, Tx
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.errors import Misconfigured, Text
@@ -43,6 +44,8 @@ class DatabaseCheck:
             return [replace(findings.DB_AWAY, evidence=away.reason)]
         except TimeoutError:
             return [replace(findings.DB_AWAY, evidence=f"no answer within {ANSWER_LIMIT_S:g} s")]
+        except DatabaseUntrusted as untrusted:
+            return [untrusted.finding]
         except Misconfigured as wrong:
             return [replace(findings.DB_REFUSED, evidence=str(wrong))]
         took_ms = (time.monotonic() - began) * 1000

@@ -15,4 +15,4 @@ def open_database(target: SqliteTarget | PostgresTarget) -> Database:
         return SqliteDatabase(target.path)
     from passerelle.db.postgres import PostgresDatabase  # noqa: PLC0415 -- SQLAlchemy costs 0.3 s that SQLite spares
 
-    return PostgresDatabase(target.url, pooled_by_transaction=target.pooled_by_transaction)
+    return PostgresDatabase(target.url, pooled_by_transaction=target.pooled_by_transaction, tls=target.tls)

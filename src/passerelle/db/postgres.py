@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlencode
 
+from asyncpg.exceptions import ClientConfigurationError
 from sqlalchemy import NullPool, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -14,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from passerelle.db.ear import Ear
 from passerelle.db.link import DbLink
 from passerelle.db.text import for_postgres, postgres_values
+from passerelle.db.tls import tls_fault
 from passerelle.db.units import DatabaseAway, DatabaseBusy, Row, StorageFull, Unit, UnitMisuse
 from passerelle.errors import Misconfigured
 
@@ -69,9 +73,17 @@ class PostgresDatabase:
 
     shared = True
 
-    def __init__(self, url: str, *, pooled_by_transaction: bool = False) -> None:
-        """Connect lazily to `url` (``postgresql+asyncpg://``); a transaction pooler forbids cached statements."""
+    def __init__(
+        self, url: str, *, pooled_by_transaction: bool = False, tls: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Connect lazily to `url` (``postgresql+asyncpg://``); a transaction pooler forbids cached statements.
+
+        The files of `tls` (libpq's words) are read at each connection, so that a renewed certificate is used at once.
+        """
         limits: dict[str, Any] = {"timeout": CONNECT_LIMIT_S, "command_timeout": COMMAND_LIMIT_S}
+        if tls:
+            limits["dsn"] = f"postgresql://?{urlencode(tls)}"
+        self._tls = tls
         if pooled_by_transaction:
             limits |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         else:  # measured: compiling a claim took 25 to 400 ms, each time; a pooler may refuse the parameter
@@ -103,6 +115,10 @@ class PostgresDatabase:
 
     async def read(self, unit: Unit[T]) -> T:
         """See `Database.read`."""
+        return await self.run(unit)
+
+    async def look(self, unit: Unit[T]) -> T:
+        """See `Database.look`."""
         return await self.run(unit)
 
     def listen(self, channel: str, heard: Callable[[str], None]) -> None:
@@ -145,6 +161,9 @@ class PostgresDatabase:
         except DBAPIError as error:
             state = _state(error)
             if state in _WRONG_SETTINGS and not self._answered:
+                wanted = tls_fault(error.orig, self._tls)
+                if wanted is not None:
+                    raise wanted from None
                 raise Misconfigured(f"DATABASE_URL: {_WRONG_SETTINGS[state]}.") from None
             if state == "53100":
                 raise StorageFull from error
@@ -153,7 +172,10 @@ class PostgresDatabase:
             if not _is_lost(error):
                 raise
             raise self._away(error, maybe_committed=done()) from error
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ClientConfigurationError) as error:
+            untrusted = None if self._answered else tls_fault(error, self._tls)
+            if untrusted is not None:
+                raise untrusted from None
             raise self._away(error, maybe_committed=done()) from error
 
     def _away(self, error: Exception, *, maybe_committed: bool) -> DatabaseAway:

@@ -1,13 +1,19 @@
 """What ``DATABASE_URL`` may look like, and what the drivers want to see."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import get_default_verify_paths
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from passerelle.errors import Misconfigured
 
 _POOLER_PORTS = (6432, 6543)  # PgBouncer's own, and the one hosted PostgreSQL offers for transaction pooling
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")  # libpq's words, which the driver understands the same way
+_UNVERIFIED = (None, *_SSL_MODES[:3])
+_SYSTEM = "system"  # libpq 16: the authorities that this machine trusts
+_SCHEMES = frozenset({"postgres", "postgresql", "postgresql+asyncpg"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +25,14 @@ class SqliteTarget:
 
 @dataclass(frozen=True, slots=True)
 class PostgresTarget:
-    """A server; behind a transaction pooler prepared statements must not be kept."""
+    """A server; behind a transaction pooler prepared statements must not be kept.
+
+    `tls` is what the driver reads for itself: ``sslmode`` and the files of certificates, in libpq's words.
+    """
 
     url: str
     pooled_by_transaction: bool
+    tls: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_url(url: str | None, *, data_dir: Path) -> SqliteTarget | PostgresTarget:
@@ -37,12 +47,17 @@ def read_url(url: str | None, *, data_dir: Path) -> SqliteTarget | PostgresTarge
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         return _sqlite(rest.removeprefix("/"))
-    if scheme in {"postgres", "postgresql", "postgresql+asyncpg"}:
+    if scheme in _SCHEMES:
         return _postgres(f"postgresql+asyncpg://{rest}")
     raise Misconfigured(
         "DATABASE_URL must begin with postgresql:// (or postgres://) or be sqlite:///path; "
         "leave it unset for SQLite in the data directory."
     )
+
+
+def is_postgres(url: str | None) -> bool:
+    """Whether `url` names a server, which several machines may share."""
+    return (url or "").strip().strip("'\"").partition("://")[0] in _SCHEMES
 
 
 def password_of(url: str | None) -> str | None:
@@ -73,22 +88,55 @@ def _postgres(url: str) -> PostgresTarget:
     if not parts.path.strip("/"):
         raise Misconfigured("DATABASE_URL names no database: end it with /name.")
     query = dict(parse_qsl(parts.query))
-    mode = query.get("sslmode")
-    if mode is not None and mode not in _SSL_MODES:
-        raise Misconfigured(f"DATABASE_URL: sslmode must be one of {', '.join(_SSL_MODES)}.")
+    mode = _mode(query)
+    tls = _tls(mode, query)
     pooled = query.get("pgbouncer") == "true" or port in _POOLER_PORTS
     # Only `ssl` goes on: the rest is libpq's or other drivers' vocabulary, at which ours would stop.
-    wanted = urlencode({"ssl": mode} if mode else {})
+    wanted = urlencode({"ssl": mode} if mode and not tls else {})
     place = f"{_userinfo(parts)}{_host(parts)}" + (f":{port}" if port else "")
-    return PostgresTarget(urlunsplit((parts.scheme, place, parts.path, wanted, "")), pooled)
+    return PostgresTarget(urlunsplit((parts.scheme, place, parts.path, wanted, "")), pooled, tls)
+
+
+def _mode(query: dict[str, str]) -> str | None:
+    """``sslmode`` (libpq), else ``ssl`` as SQLAlchemy writes it."""
+    mode = query.get("sslmode") or query.get("ssl")
+    if mode is not None and mode not in _SSL_MODES:
+        raise Misconfigured(f"DATABASE_URL: sslmode must be one of {', '.join(_SSL_MODES)}.")
+    return mode
+
+
+def _tls(mode: str | None, query: dict[str, str]) -> dict[str, str]:
+    """What is to be read from files. An authority that nobody would ask is refused: it was named to be asked."""
+    files = {name: query[name] for name in _SSL_FILES if query.get(name)}
+    if "sslrootcert" in files and mode in _UNVERIFIED:
+        raise Misconfigured(
+            "DATABASE_URL: sslrootcert verifies nothing without sslmode=verify-full (or verify-ca): add it."
+        )
+    if files.get("sslrootcert") == _SYSTEM:
+        if mode != "verify-full":
+            raise Misconfigured("DATABASE_URL: sslrootcert=system needs sslmode=verify-full.")
+        files["sslrootcert"] = _trusted_here()
+    return {"sslmode": mode, **files} if files and mode else files
+
+
+def _trusted_here() -> str:
+    known = get_default_verify_paths().cafile
+    if known is None:
+        raise Misconfigured("DATABASE_URL: sslrootcert=system finds no authorities here; name their file instead.")
+    return known
 
 
 def _userinfo(parts: SplitResult) -> str:
     """User and password, percent-encoded: the driver would take the host to begin at the first ``@``."""
     if parts.username is None:
         return ""
-    password = "" if parts.password is None else ":" + quote(unquote(parts.password), safe="")
-    return f"{quote(unquote(parts.username), safe='')}{password}@"
+    password = "" if parts.password is None else ":" + _quoted(parts.password)
+    return f"{_quoted(parts.username)}{password}@"
+
+
+def _quoted(text: str) -> str:
+    """Percent-encoded, once; bytes of the environment that are no UTF-8 stay those bytes."""
+    return quote(unquote(text, errors="surrogateescape"), safe="", errors="surrogateescape")
 
 
 def _host(parts: SplitResult) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Sequence
 
 from itsdangerous import BadSignature, Signer
 
@@ -15,9 +16,10 @@ NONCE_BYTES = 16  # 128 bits: nobody guesses one, not even who knows the key
 class ConfirmLinks:
     """Makes links and reads their tokens."""
 
-    def __init__(self, *, secret: str, public_url: str) -> None:
-        """Sign with `secret`; `public_url` is where customers reach us."""
-        self._signer = Signer(secret, salt="passerelle.leads.confirm", digest_method=hashlib.sha256)
+    def __init__(self, *, secret: str, public_url: str, earlier: Sequence[str] = ()) -> None:
+        """Sign with `secret`, believe what `earlier` ones signed too; `public_url` is where customers reach us."""
+        keys = [*reversed(earlier), secret]  # the last one signs
+        self._signer = Signer(keys, salt="passerelle.leads.confirm", digest_method=hashlib.sha256)
         self._base = f"{public_url.rstrip('/')}/api/confirm?token="
 
     def new_nonce(self) -> str:

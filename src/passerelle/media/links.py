@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
@@ -30,16 +31,19 @@ class LinkExpired(NotFound):
 class MediaLinks:
     """Makes links and checks them."""
 
-    def __init__(self, *, secret: str, public_url: str, ttl: timedelta) -> None:
-        """Sign with `secret`; `public_url` is where strangers reach us; a link lives for `ttl`."""
-        self._secret = hashlib.sha256(f"passerelle.media.links:{secret}".encode()).digest()
+    def __init__(self, *, secret: str, public_url: str, ttl: timedelta, earlier: Sequence[str] = ()) -> None:
+        """Sign with `secret`, believe what `earlier` ones signed too; strangers reach us at `public_url`.
+
+        A link lives for `ttl`.
+        """
+        self._keys = [hashlib.sha256(f"passerelle.media.links:{one}".encode()).digest() for one in (secret, *earlier)]
         self._base = f"{public_url.rstrip('/')}/media/"
         self._ttl = ttl
 
     def url(self, media_id: str, *, now: datetime, variant: str = "") -> str:
         """Where the file, or its `variant` (a thumbnail), can be had."""
         expires = int((now + self._ttl).timestamp())
-        query = f"expires={expires}&signature={self._sign(media_id, variant, expires)}"
+        query = f"expires={expires}&signature={_sign(self._keys[0], media_id, variant, expires)}"
         return f"{self._base}{quote(media_id)}?{query}" + (f"&variant={variant}" if variant else "")
 
     def check(self, media_id: str, *, expires: str, signature: str, variant: str, now: datetime) -> None:
@@ -51,10 +55,13 @@ class MediaLinks:
         """
         if not EXPIRES.fullmatch(expires):
             raise LinkUnsigned
-        if not hmac.compare_digest(self._sign(media_id, variant, int(expires)).encode(), signature.encode()):
+        shown = signature.encode()
+        ours = [_sign(key, media_id, variant, int(expires)).encode() for key in self._keys]
+        if not any(hmac.compare_digest(one, shown) for one in ours):
             raise LinkUnsigned
         if now.timestamp() > int(expires):
             raise LinkExpired
 
-    def _sign(self, media_id: str, variant: str, expires: int) -> str:
-        return hmac.new(self._secret, f"{media_id}\n{variant}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+def _sign(key: bytes, media_id: str, variant: str, expires: int) -> str:
+    return hmac.new(key, f"{media_id}\n{variant}\n{expires}".encode(), hashlib.sha256).hexdigest()

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import os
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from passerelle.errors import Invalid, Text
@@ -68,10 +68,10 @@ class Seal:
 class ProxySeal:
     """Seals proxies for their rows under the gateway's own key: who has the database alone has no password."""
 
-    def __init__(self, secret: str) -> None:
-        """Under a key of its own, made of `secret`."""
-        derived = hashlib.sha256(f"passerelle.sessions.proxies:{secret}".encode()).digest()
-        self._fernet = Fernet(base64.urlsafe_b64encode(derived))
+    def __init__(self, secret: str, *earlier: str) -> None:
+        """Under a key of its own, made of `secret`; what `earlier` ones sealed is opened too."""
+        self._current, *others = (_proxy_key(one) for one in (secret, *earlier))
+        self._fernet = MultiFernet([self._current, *others])
 
     def close(self, proxy: Proxy) -> str:
         """`proxy`, sealed."""
@@ -83,3 +83,16 @@ class ProxySeal:
             return Proxy(self._fernet.decrypt(sealed.encode()).decode())
         except (InvalidToken, ValueError):
             raise ProxyLost from None
+
+    def renewed(self, sealed: str) -> str | None:
+        """The same under the key of today; nothing where it is. Raises `ProxyLost`."""
+        try:
+            self._current.decrypt(sealed.encode())
+        except (InvalidToken, ValueError):
+            return self.close(self.open(sealed))
+        return None
+
+
+def _proxy_key(secret: str) -> Fernet:
+    derived = hashlib.sha256(f"passerelle.sessions.proxies:{secret}".encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(derived))

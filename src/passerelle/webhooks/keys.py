@@ -7,11 +7,14 @@ import json
 import secrets
 from datetime import UTC, datetime
 
+from cryptography.fernet import Fernet, InvalidToken
 from standardwebhooks import Webhook
 
 from passerelle.clock import rfc3339
 from passerelle.webhooks.faults import SecretLost
 from passerelle.webhooks.model import Delivery, Endpoint, Seed
+
+SEALED = "sealed:"  # begins a seed that holds a secret of a key of before; other seeds are hexadecimal
 
 
 class EndpointKeys:
@@ -35,8 +38,20 @@ class EndpointKeys:
         key = self._keys.get(seed.key_id)
         if key is None:
             raise SecretLost
-        derived = hmac.new(key, f"endpoint:{seed.text}".encode(), hashlib.sha256).digest()
-        return f"whsec_{base64.b64encode(derived).decode()}"
+        return f"whsec_{base64.b64encode(_secret(key, seed.text)).decode()}"
+
+    def renewed(self, seed: Seed) -> Seed | None:
+        """One that gives the same secret with the key of today alone: its receiver notices nothing.
+
+        Nothing where `seed` is such a one.
+
+        Raises:
+            SecretLost: as in `secret`.
+        """
+        secret = base64.b64decode(self.secret(seed).removeprefix("whsec_"))
+        if seed.key_id == self._current:
+            return None
+        return Seed(SEALED + _seal(self._keys[self._current]).encrypt(secret).decode(), self._current)
 
     def headers(self, endpoint: Endpoint, delivery: Delivery, body: str, *, now: datetime) -> dict[str, str]:
         """What goes with `body`. The time of signing is real: receivers compare it with their own clocks.
@@ -60,6 +75,19 @@ def body_of(delivery: Delivery) -> str:
     """What is sent: the event, and its number beside it."""
     head = json.dumps({"type": delivery.type, "timestamp": rfc3339(delivery.at), "seq": delivery.seq})
     return f'{head[:-1]}, "data": {delivery.data}}}'
+
+
+def _secret(key: bytes, text: str) -> bytes:
+    if not text.startswith(SEALED):
+        return hmac.new(key, f"endpoint:{text}".encode(), hashlib.sha256).digest()
+    try:
+        return _seal(key).decrypt(text.removeprefix(SEALED).encode())
+    except (InvalidToken, ValueError):
+        raise SecretLost from None
+
+
+def _seal(key: bytes) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(hmac.new(key, b"seal", hashlib.sha256).digest()))
 
 
 def _own_key(secret: str) -> bytes:
