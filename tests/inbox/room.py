@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from passerelle.app.people import inbox_keepers
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.db import Database, Row, Tx
@@ -18,15 +19,17 @@ from passerelle.inbox.jobs import InboxJobs
 from passerelle.inbox.model import Capture, Heard, KeptMessage
 from passerelle.inbox.ports import InboxFilter, MediaQueue
 from passerelle.inbox.run import Fetch
-from passerelle.inbox.service import Inbox, InboxEraser, People
+from passerelle.inbox.service import Inbox
 from passerelle.media.service import MediaLibrary
+from passerelle.people.adapters.book import SqlErasureBook
+from passerelle.people.service import People
 from passerelle.sandbox.linker import SandboxLinker
 from passerelle.sandbox.media import SandboxMedia
 from passerelle.sandbox.world import World
 from passerelle.sessions.adapters.sql import SqlPhoneBook
 from passerelle.sessions.ports import LinkedPhone, Number
 from passerelle.whatsapp.model import Attachment, ConnectionChanged, Incoming, IncomingType, Revoked, SessionEvent
-from passerelle.whatsapp.ports import IncomingMedia
+from passerelle.whatsapp.ports import Abilities, IncomingMedia
 
 BO, EVE, ANNA = "+33639980100", "+33639980101", "+33639980001"
 ME, OTHER = Caller(admin=True), Caller(client_id="client_other")
@@ -82,13 +85,13 @@ class Room:
             receipts=self,
             changes=self._changed,
             captures=self.captures,
+            abilities=Abilities(types=frozenset()),
             book=self.book,
             media=library,
             sessions=nobody,
             database=database,
         )
-        eraser = InboxEraser(events=self.events, sweep=self.sweep, media=library)
-        self.people = People(erasers=(eraser,), database=database)
+        self.people = People(keepers=inbox_keepers(database, library), book=SqlErasureBook(), database=database)
         self.jobs = self.worker()
 
     async def tell(self, events: Sequence[SessionEvent]) -> None:

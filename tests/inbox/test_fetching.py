@@ -100,7 +100,8 @@ class Lossy:
 
     def __init__(self, database: Database, *, times: int) -> None:
         self.database, self.times = database, times
-        self.read, self.listen, self.close = database.read, database.listen, database.close
+        self.read, self.look = database.read, database.look
+        self.listen, self.close = database.listen, database.close
 
     async def run(self, unit: Unit[Any]) -> Any:
         answer = await self.database.run(unit)

@@ -15,7 +15,7 @@ from passerelle.inbox.intake import Intake
 from passerelle.inbox.jobs import InboxJobs
 from passerelle.inbox.model import Heard
 from passerelle.inbox.run import Fetch
-from passerelle.inbox.service import Inbox, InboxEraser, People
+from passerelle.inbox.service import Inbox
 from passerelle.inbox.telling import event_of
 from passerelle.media.service import MediaLibrary
 from passerelle.messages.strangers import Contacts
@@ -27,7 +27,6 @@ class InboxParts:
     """What the inbox is made of."""
 
     inbox: Inbox
-    people: People
     jobs: InboxJobs
 
 
@@ -48,7 +47,7 @@ class Hearing:
 def compose_inbox(
     base: Base, linked: SessionParts, outbox: MessageParts, webhooks: Webhooks, *, media: MediaLibrary
 ) -> InboxParts:
-    """The verbs, what is kept of people, and the worker's side."""
+    """The verbs, and the worker's side."""
     sessions, listener = linked.sessions, Hearing(outbox.contacts, webhooks)
     database, clock = base.database, base.clock
     captures, events, book, sweep, queue = (
@@ -63,12 +62,12 @@ def compose_inbox(
         receipts=outbox.messages,
         changes=linked.states.heard,
         captures=captures,
+        abilities=base.provider.abilities,
         book=book,
         media=media,
         sessions=sessions,
         database=database,
     )
-    people = People(erasers=(InboxEraser(events=events, sweep=sweep, media=media), outbox.contacts), database=database)
     fetch = Fetch(queue=queue, source=base.provider.incoming_media, media=media, database=database, clock=clock)
     jobs = InboxJobs(
         worker_id=base.worker_id,
@@ -81,4 +80,4 @@ def compose_inbox(
         database=database,
         clock=clock,
     )
-    return InboxParts(inbox=inbox, people=people, jobs=jobs)
+    return InboxParts(inbox=inbox, jobs=jobs)

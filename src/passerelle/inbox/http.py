@@ -1,6 +1,5 @@
 """The routes of the inbox: what linked phones agree to have kept, what is kept, and how it is erased."""
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -18,12 +17,11 @@ from passerelle.inbox.model import (
     MediaState,
 )
 from passerelle.inbox.ports import InboxFilter
-from passerelle.inbox.service import Inbox, People
+from passerelle.inbox.service import Inbox
 from passerelle.media.model import Media
 from passerelle.media.service import MediaLibrary
-from passerelle.whatsapp.names import read_phone_number
+from passerelle.whatsapp.names import read_person
 
-_NUMBER = re.compile(r"\+?[\d\s().\-/]*", re.ASCII)
 _Name = Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -48,7 +46,7 @@ class Page(BaseModel):
 
     def wanted(self, *, deleted: bool = False, view_once: bool = False) -> InboxFilter:
         """What is looked for."""
-        sender = None if self.sender is None else _person(self.sender)
+        sender = None if self.sender is None else read_person(self.sender)
         return InboxFilter(self.user_id, self.session_id, sender, deleted, view_once)
 
 
@@ -57,19 +55,6 @@ def routes(inbox: Inbox, media: MediaLibrary, caller: Callable[..., Awaitable[Ca
     router = APIRouter(tags=["inbox"])
     _add_captures(router, inbox, caller)
     _add_lists(router, inbox, media, caller)
-    return router
-
-
-def people_routes(people: People, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
-    """``/api/people``; `caller` tells who asks."""
-    router = APIRouter(tags=["people"])
-    asking = Annotated[Caller, Depends(caller)]
-
-    @router.delete("/api/people/{phone}", status_code=204)
-    async def erase(phone: str, who: asking) -> None:
-        """Erase all that is kept of a person."""
-        await people.erase(who, _person(phone))
-
     return router
 
 
@@ -117,12 +102,6 @@ def _add_lists(router: APIRouter, inbox: Inbox, media: MediaLibrary, caller: Cal
     async def remove(message_id: str, who: asking) -> None:
         """Keep this message, and its medium, no longer."""
         await inbox.remove(who, message_id)
-
-
-def _person(text: str) -> str:
-    """A number in E.164, however it was written (the ``+`` of a query is a space); else a provider's own id."""
-    text = text.strip()
-    return read_phone_number(text) if _NUMBER.fullmatch(text) else text
 
 
 def _capture(capture: Capture) -> dict[str, Any]:

@@ -64,10 +64,6 @@ class EventBook(Protocol):
         """Forget those heard before then, at most `limit`; how many."""
         ...
 
-    async def erase(self, tx: Tx, *, client_id: str, sender: str) -> None:
-        """Forget that this person revoked anything; that messages were heard stays, or they would come again."""
-        ...
-
 
 class Given(NamedTuple):
     """A kept message that was marked, or given up, and its medium."""
@@ -117,8 +113,8 @@ class InboxSweep(Protocol):
         """Give up what is kept beyond its time, at most `limit`."""
         ...
 
-    async def erase(self, tx: Tx, *, client_id: str, sender: str, limit: int) -> list[Given]:
-        """Give up what this person wrote, at most `limit`."""
+    async def erase(self, tx: Tx, *, client_id: str, message_ids: Sequence[str]) -> list[Given]:
+        """Give these up, those of them that are this client's."""
         ...
 
 
@@ -189,12 +185,4 @@ class InboundListener(Protocol):
 
     async def heard(self, tx: Tx, events: Sequence[Heard]) -> None:
         """Write down what follows, in the transaction that keeps them."""
-        ...
-
-
-class Eraser(Protocol):
-    """A room that keeps something of people."""
-
-    async def erase(self, tx: Tx, *, client_id: str, phone: str) -> bool:
-        """Remove what this client keeps of the person, as much as one unit may; whether something is left."""
         ...

@@ -8,15 +8,15 @@ from passerelle.coalesce import Coalesced
 from passerelle.db import Database, Tx
 from passerelle.inbox.intake import Intake
 from passerelle.inbox.model import Capture, KeptMessage, UnknownKeptMessage
-from passerelle.inbox.ports import CaptureBook, Eraser, EventBook, Given, InboxBook, InboxFilter, InboxSweep
+from passerelle.inbox.ports import CaptureBook, Given, InboxBook, InboxFilter
 from passerelle.media.model import Media
 from passerelle.media.service import MediaLibrary
 from passerelle.sessions.model import NotLinked, SessionState
 from passerelle.sessions.service import Sessions
+from passerelle.whatsapp.faults import NotOffered
 from passerelle.whatsapp.model import ConnectionChanged, Incoming, Receipt, Revoked, SessionEvent
-from passerelle.whatsapp.ports import EventSink
+from passerelle.whatsapp.ports import Abilities, EventSink
 
-ERASED_AT_ONCE = 500
 Changes = Callable[[Sequence[ConnectionChanged]], Awaitable[None]]
 
 
@@ -30,6 +30,7 @@ class Inbox:
         receipts: EventSink,
         changes: Changes,
         captures: CaptureBook,
+        abilities: Abilities,
         book: InboxBook,
         media: MediaLibrary,
         sessions: Sessions,
@@ -40,6 +41,7 @@ class Inbox:
         self._receipts = receipts
         self._changes = changes
         self._captures = captures
+        self._abilities = abilities
         self._book = book
         self._media = media
         self._sessions = sessions
@@ -75,12 +77,17 @@ class Inbox:
         """From now on this linked phone agrees to `capture`; what is kept already stays until its time.
 
         Raises:
+            NotOffered: the provider tells nothing of what would be kept.
             UnknownSession: none of this client's has that id.
             NotLinked: it is linked no more.
         """
+        told = {"deleted": self._abilities.deletions, "view_once": self._abilities.view_once}
+        untold = [name for name, is_told in told.items() if getattr(capture, name) and not is_told]
         session, _ = await self._sessions.get(caller, session_id)
         if session.state is SessionState.LOGGED_OUT:
             raise NotLinked
+        if untold:
+            raise NotOffered(captures=untold)
         await self._database.run(
             partial(self._captures.put, client_id=caller.client_id, session_id=session.id, capture=capture)
         )
@@ -117,42 +124,6 @@ class Inbox:
         events = [event for batch in batches for event in batch]
         await self._database.run(partial(self._intake.keep, events=events))
         return [None] * len(batches)
-
-
-class InboxEraser:
-    """See `Eraser`: what somebody wrote to the client's phones."""
-
-    def __init__(self, *, events: EventBook, sweep: InboxSweep, media: MediaLibrary) -> None:
-        """The media of the messages go too."""
-        self._events = events
-        self._sweep = sweep
-        self._media = media
-
-    async def erase(self, tx: Tx, *, client_id: str, phone: str) -> bool:
-        """See `Eraser.erase`."""
-        await self._events.erase(tx, client_id=client_id, sender=phone)
-        gone = await self._sweep.erase(tx, client_id=client_id, sender=phone, limit=ERASED_AT_ONCE)
-        await forget_media(tx, self._media, gone)
-        return len(gone) == ERASED_AT_ONCE
-
-
-class People:
-    """What a client keeps of people: erased at their wish, in every room that keeps something."""
-
-    def __init__(self, *, erasers: Sequence[Eraser], database: Database) -> None:
-        """One eraser for each room."""
-        self._erasers = erasers
-        self._database = database
-
-    async def erase(self, caller: Caller, phone: str) -> None:
-        """Remove all that is kept of the person with this number (E.164), or with this id of a provider.
-
-        May be repeated; one that breaks half-way has removed a part.
-        """
-        for eraser in self._erasers:
-            erase = partial(eraser.erase, client_id=caller.client_id, phone=phone)
-            while await self._database.run(erase):
-                pass
 
 
 async def forget_media(tx: Tx, media: MediaLibrary, gone: Sequence[Given]) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from passerelle.db import Tx
 from passerelle.db.units import to_us
-from passerelle.inbox.model import Kind
 from passerelle.inbox.ports import EventKey, InboundEvent
 
 # A message and its revocation may be told to two processes at once, and neither would see the other's row. Taken in
@@ -47,15 +46,6 @@ class SqlEventBook:
         """See `EventBook.clean`."""
         text = _CLEAN.format(skip=_SKIP[tx.dialect])
         return len(await tx.sql(text, before_us=to_us(before), at_most=limit))
-
-    async def erase(self, tx: Tx, *, client_id: str, sender: str) -> None:
-        """See `EventBook.erase`."""
-        await tx.sql(
-            "DELETE FROM inbound_events WHERE client_id = :client_id AND sender = :sender AND kind = :kind",
-            client_id=client_id,
-            sender=sender,
-            kind=Kind.REVOKED.value,
-        )
 
 
 def _to_row(event: InboundEvent) -> dict[str, object]:

@@ -46,12 +46,12 @@ WHERE revoked.kind = 'revoked' AND inbox_messages.client_id = revoked.client_id
 RETURNING {GIVEN}
 """  # noqa: S608
 _REMOVE = f"DELETE FROM inbox_messages WHERE client_id = :client_id AND id = :id RETURNING {GIVEN}"  # noqa: S608
+_ERASE = f"DELETE FROM inbox_messages WHERE client_id = :client_id AND id = ANY(:ids) RETURNING {GIVEN}"  # noqa: S608
 _REMOVE_SOME = f"""
 DELETE FROM inbox_messages WHERE id IN (
     SELECT id FROM inbox_messages WHERE {{which}} LIMIT :at_most {{skip}}) RETURNING {GIVEN}
 """  # noqa: S608
 _SKIP = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
-_WAIT = {"sqlite": "", "postgresql": "FOR UPDATE"}
 
 
 class SqlInboxBook:
@@ -100,8 +100,6 @@ class SqlInboxSweep:
         text = _REMOVE_SOME.format(which="expires_us <= :now_us ORDER BY expires_us", skip=_SKIP[tx.dialect])
         return [to_given(row) for row in await tx.sql(text, now_us=to_us(now), at_most=limit)]
 
-    async def erase(self, tx: Tx, *, client_id: str, sender: str, limit: int) -> list[Given]:
+    async def erase(self, tx: Tx, *, client_id: str, message_ids: Sequence[str]) -> list[Given]:
         """See `InboxSweep.erase`."""
-        which = "client_id = :client_id AND sender = :sender ORDER BY id"
-        text = _REMOVE_SOME.format(which=which, skip=_WAIT[tx.dialect])
-        return [to_given(row) for row in await tx.sql(text, client_id=client_id, sender=sender, at_most=limit)]
+        return [to_given(row) for row in await tx.sql(_ERASE, client_id=client_id, ids=list(message_ids))]
