@@ -18,6 +18,7 @@ PAGES = {
     "inbox": "/inbox",
     "webhooks": "/webhooks",
     "clients": "/clients",
+    "work": "/work",
     "phones": "/phones",
     "story": "/story",
     "health": "/health",

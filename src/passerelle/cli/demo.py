@@ -1,10 +1,13 @@
 """``passerelle demo``: a short story on a simulated WhatsApp, nothing installed and nothing set."""
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 
 from rich.console import Console
 
+from passerelle.cli.prepare import on_known_port
 from passerelle.cli.reach import running
 from passerelle.client import ApiProblem, Client
 from passerelle.redaction import Redactor
@@ -24,6 +27,7 @@ class StoryBrokeError(Exception):
 
 def play(settings: Settings, redactor: Redactor, *, once: bool) -> int:
     """Play the story on a gateway started for it, then serve until Ctrl-C unless `once`; the exit code."""
+    settings = on_known_port(settings)
     console = Console(highlight=False, soft_wrap=True)
     console.print("\n[bold]Passerelle demo[/] · SANDBOX: a simulated WhatsApp; nothing leaves this machine\n")
     with running(settings, redactor, on_port=True):
@@ -101,8 +105,5 @@ def _wait_until_linked(client: Client, attempt_id: str) -> None:
 
 
 def _wait_for_interrupt() -> None:
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        return
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()

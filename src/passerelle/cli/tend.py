@@ -35,12 +35,15 @@ def tend(settings: Settings, redactor: Redactor, verb: str) -> int:
 
 def import_folder(settings: Settings, redactor: Redactor, folder: Path) -> int:
     """Bring the JSON records below `folder`; 1 when some are there already with other data."""
+    from passerelle.cli.bar import bar  # noqa: PLC0415 -- others of this module draw nothing
+
     collections = list(_read(folder))
 
     def do(client: Client) -> int:
         different = 0
         for client_id, collection, records in collections:
-            saved, same, others = _import(client, client_id, collection, records)
+            with bar(collection, len(records)) as advance:
+                saved, same, others = _import(client, client_id, collection, records, advance)
             print(f"✅ {client_id} {collection}: {saved} saved, {same} there already, {len(others)} different")  # noqa: T201 -- the same
             for record_id in others[:MANY_DIFFERENCES]:
                 print(f"⚠️ {client_id} {collection} {record_id}: there with other data, left as it is")  # noqa: T201 -- the same
@@ -60,11 +63,14 @@ def with_gateway(settings: Settings, redactor: Redactor, do: Callable[[Client], 
             return 1
 
 
-def _import(client: Client, client_id: str, collection: str, records: list[Json]) -> tuple[int, int, list[str]]:
+def _import(
+    client: Client, client_id: str, collection: str, records: list[Json], advance: Callable[[int], None]
+) -> tuple[int, int, list[str]]:
     saved, same, different = 0, 0, list[str]()
     for part in _parts(records):
         told = client.import_records(client_id, collection, part)
         saved, same, different = saved + told["saved"], same + told["same"], different + told["different"]
+        advance(len(part))
     return saved, same, different
 
 

@@ -1,58 +1,25 @@
 """Clients and their keys; a key is shown once, on the answer that made it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from starlette.routing import Route
 
-from passerelle.clients.model import NAME_LIMIT, ApiKey
+from passerelle.clients.model import NAME_LIMIT, OVERLAP, ApiKey, Client, KeptKey
+from passerelle.clients.ports import KeyName
 from passerelle.clients.service import Clients
-from passerelle.dashboard.desk import Desk
+from passerelle.clock import Clock
+from passerelle.dashboard.client_words import WORDS
+from passerelle.dashboard.desk import Desk, Show
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
-from passerelle.errors import Conflict, Text
+from passerelle.errors import Conflict, Invalid, PasserelleError, Text
 
 HERE = f"{BASE}/clients"
 EVERY_S = 5
-WORDS = {
-    "title": Text("Clients and keys", "Clients et clés"),
-    "lead": Text(
-        "A client is a program of yours. It comes in with a key, and sees only its own data.",
-        "Un client est l'un de vos programmes. Il entre avec une clé, et ne voit que ses données.",
-    ),
-    "name": Text("Name", "Nom"),
-    "add": Text("Make a client", "Créer un client"),
-    "empty": Text("There is no client yet.", "Il n'y a pas encore de client."),
-    "key": Text("Key", "Clé"),
-    "made": Text("Made", "Créée"),
-    "good": Text("good", "valable"),
-    "revoked": Text("good no more", "plus valable"),
-    "add_key": Text("One more key", "Une clé de plus"),
-    "revoke": Text("Revoke", "Révoquer"),
-    "revoke_ask": Text(
-        "Who comes with this key is refused from now on.", "Qui se présente avec cette clé est refusé désormais."
-    ),
-    "revoke_yes": Text("Revoke it", "Révoquer"),
-    "remove": Text("Remove the client", "Supprimer le client"),
-    "remove_ask": Text(
-        "The client, all its keys and its data go. Nobody can bring them back.",
-        "Le client, ses clés et ses données disparaissent. Personne ne peut les rétablir.",
-    ),
-    "remove_yes": Text("Remove it", "Supprimer"),
-    "closing": Text(
-        "No admin key is set. Once a client exists, the gateway asks everybody for a key: this dashboard closes until"
-        " PASSERELLE_ADMIN_KEY is set and the gateway is started again.",
-        "Aucune clé d'administration n'est définie. Dès qu'un client existe, la passerelle exige une clé : ce tableau"
-        " de bord se ferme jusqu'à ce que PASSERELLE_ADMIN_KEY soit définie et la passerelle relancée.",
-    ),
-    "closing_yes": Text("Close the gateway all the same", "Fermer la passerelle malgré tout"),
-    "secret_title": Text("The key of {name}", "La clé de {name}"),
-    "secret_lead": Text(
-        "Copy it now: it is shown this once, and kept nowhere.",
-        "Copiez-la maintenant : elle n'est montrée qu'une fois, et n'est conservée nulle part.",
-    ),
-    "secret_back": Text("I have it", "Je l'ai"),
-    "done_revoked": Text("The key is good no more.", "La clé n'est plus valable."),
-    "done_removed": Text("The client is removed.", "Le client est supprimé."),
-}
+OVERLAPS_S = ("0", "3600", "86400", "604800")
 
 
 class WouldClose(Conflict):
@@ -63,34 +30,52 @@ class WouldClose(Conflict):
     hint = Text("Tick the box to do it all the same.", "Cochez la case pour le faire malgré tout.")
 
 
-def routes(desk: Desk, clients: Clients) -> list[Route]:
+class OverlapNotOffered(Invalid):
+    """A form with a value that its page does not offer."""
+
+    code = "overlap_not_offered"
+    text = Text("This page does not offer that.", "Cette page ne propose pas cela.")
+    hint = Text("Choose what is on the page.", "Choisissez parmi ce que propose la page.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownKey:
+    """A key as the page shows it."""
+
+    key: KeptKey
+    used_at: datetime | None
+    state: str
+    """`good`, `leaving` (replaced, still good), `expired` or `revoked`."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it still opens."""
+        return self.state in {"good", "leaving"}
+
+
+def routes(desk: Desk, clients: Clients, clock: Clock) -> list[Route]:
     """``/dashboard/clients``."""
 
     async def show(visit: Visit) -> Sheet:
         found, reading = await clients.read_all()
+        uses, now = await clients.last_uses(found), clock.now()
         facts = {
-            "items": found,
+            "items": [(client, _keys(client, uses, now)) for client in found],
             "reading": reading,
             "name_limit": NAME_LIMIT,
             "would_close": not desk.entry.has_key,
             "name": visit.field("name"),
+            "label": visit.field("label"),
+            "overlaps": OVERLAPS_S,
+            "usual_overlap": str(OVERLAP // timedelta(seconds=1)),
         }
         return Sheet(template="clients", here=HERE, words=WORDS, facts=facts, every_s=EVERY_S)
 
     async def add(visit: Visit) -> Sheet:
         if not desk.entry.has_key and visit.field("closing") != "on":
             raise WouldClose
-        client, key = await clients.add(visit.field("name"))
+        client, key = await clients.add(visit.field("name"), label=visit.field("label"))
         return _secret(client.name, key)
-
-    async def add_key(visit: Visit) -> Sheet:
-        key = await clients.add_key(visit.part("id"))
-        found, _ = await clients.read_all()
-        return _secret(next((one.name for one in found if one.id == key.client_id), key.client_id), key)
-
-    async def revoke(visit: Visit) -> str:
-        await clients.revoke_key(visit.part("id"), visit.field("key"))
-        return f"{HERE}?done=revoked"
 
     async def remove(visit: Visit) -> str:
         await clients.remove(visit.part("id"))
@@ -99,12 +84,58 @@ def routes(desk: Desk, clients: Clients) -> list[Route]:
     return [
         desk.page("/clients", show),
         desk.action("/clients", add, back=show),
-        desk.action("/clients/{id}/keys", add_key, back=show),
-        desk.action("/clients/{id}/revoke", revoke, back=show),
+        *_on_keys(desk, clients, show),
         desk.action("/clients/{id}/remove", remove, back=show),
     ]
 
 
-def _secret(name: str, key: ApiKey) -> Sheet:
-    facts = {"secret": str(key), "name": name, "back": HERE}
+def _on_keys(desk: Desk, clients: Clients, show: Show) -> list[Route]:
+    async def add_key(visit: Visit) -> Sheet:
+        key = await clients.add_key(visit.part("id"), label=visit.field("label"))
+        return _secret(await _name(clients, key), key)
+
+    async def rotate(visit: Visit) -> Sheet:
+        if visit.field("overlap") not in OVERLAPS_S:
+            raise OverlapNotOffered
+        overlap = timedelta(seconds=int(visit.field("overlap")))
+        key, old = await clients.rotate_key(visit.part("id"), visit.field("key"), overlap=overlap)
+        return _secret(await _name(clients, key), key, until=old.expires_at if overlap else None)
+
+    async def revoke(visit: Visit) -> str:
+        await clients.revoke_key(visit.part("id"), visit.field("key"))
+        return f"{HERE}?done=revoked"
+
+    return [
+        desk.action("/clients/{id}/keys", add_key, back=show),
+        desk.action("/clients/{id}/rotate", rotate, back=show),
+        desk.action("/clients/{id}/revoke", revoke, back=show),
+    ]
+
+
+def _keys(client: Client, uses: Mapping[KeyName, datetime], now: datetime) -> list[ShownKey]:
+    """Those that are good first, the newest first."""
+    shown = [
+        ShownKey(key=key, used_at=uses.get(KeyName(client.id, key.id)), state=_state(key, now)) for key in client.keys
+    ]
+    return sorted(shown, key=lambda one: (one.is_good, one.key.created_at), reverse=True)
+
+
+def _state(key: KeptKey, now: datetime) -> str:
+    if key.revoked:
+        return "revoked"
+    if key.expires_at is None:
+        return "good"
+    return "leaving" if key.is_good(now) else "expired"
+
+
+async def _name(clients: Clients, key: ApiKey) -> str:
+    """Of the client, where it can be told just now: a key that was made must be shown."""
+    try:
+        return (await clients.get(key.client_id)).name
+    except PasserelleError:
+        return key.client_id
+
+
+def _secret(name: str, key: ApiKey, *, until: datetime | None = None) -> Sheet:
+    facts = {"secret": str(key), "name": name, "back": HERE, "until": until}
     return Sheet(template="secret", here=HERE, words=WORDS, facts=facts)

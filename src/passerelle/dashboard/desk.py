@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from passerelle.audit.service import Audit
+from passerelle.clients.model import DEFAULT_CLIENT
 from passerelle.dashboard.cookies import remember
 from passerelle.dashboard.drawing import Drawing, Sheet
 from passerelle.dashboard.visits import Entry, Visit
@@ -50,11 +52,12 @@ class FormUnreadable(Invalid):
 class Desk:
     """Makes routes of pages."""
 
-    def __init__(self, *, entry: Entry, drawing: Drawing, redis: Callable[[], RedisStatus]) -> None:
-        """`redis` tells how Redis is; every page says so when it is not well."""
+    def __init__(self, *, entry: Entry, drawing: Drawing, redis: Callable[[], RedisStatus], audit: Audit) -> None:
+        """`redis` tells how Redis is; every page says so when it is not well. `audit` hears of every act."""
         self.entry = entry
         self.drawing = drawing
         self._redis = redis
+        self._audit = audit
 
     def page(self, path: str, show: Show, *, public: bool = False) -> Route:
         """A page at `path` below the dashboard's address; `public`: for whoever comes."""
@@ -84,6 +87,8 @@ class Desk:
             try:
                 if not streams:
                     await self._read(visit)
+                if not public:
+                    await self.acts()
                 done = await act(visit)
             except PasserelleError as problem:
                 visit.problem = problem
@@ -97,6 +102,10 @@ class Desk:
     def draw(self, visit: Visit, sheet: Sheet) -> Response:
         """The sheet as an answer, with what every page has to say."""
         return self.drawing.draw(visit, sheet, warnings=self._warnings())
+
+    async def acts(self) -> None:
+        """Whoever this is may do what the form asks for: the audit log hears of it before it is done."""
+        await self._audit.begin("dashboard", client_id=DEFAULT_CLIENT)
 
     async def nowhere(self, request: Request) -> Response:
         """What is shown where there is no page."""

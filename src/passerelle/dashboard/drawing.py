@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from passerelle.clock import rfc3339
@@ -21,18 +21,17 @@ from passerelle.dashboard.words import MONTHS, UNITS, WORDS
 from passerelle.errors import PasserelleError, Text
 from passerelle.problems import status_of
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 FOLDER = Path(__file__).parent / "templates"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-HEADERS = {
+HEADERS = {  # beside those that every answer carries (`passerelle.headers`)
     "Referrer-Policy": "same-origin",  # with none at all a form would come from nowhere
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Vary": "Accept-Language, Cookie",
 }
 THOUSAND = 1000
@@ -68,19 +67,24 @@ class Drawing:
     """Makes answers of sheets."""
 
     def __init__(self, setting: Setting, assets: Assets) -> None:
-        """Templates are read once."""
+        """Templates are read once, when the first page is asked for."""
         self._setting = setting
-        self._templates = Environment(
+        self._assets = assets
+
+    @cached_property
+    def _templates(self) -> "Environment":
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 -- 20 ms of every start
+
+        made = Environment(
             loader=FileSystemLoader(FOLDER),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals["asset"] = assets.url
-        self._templates.filters.update(
-            moment=moment, size=size, rfc3339=rfc3339, path=lambda text: quote(str(text), safe="")
-        )
+        made.globals["asset"] = self._assets.url
+        made.filters.update(moment=moment, size=size, rfc3339=rfc3339, path=lambda text: quote(str(text), safe=""))
+        return made
 
     def draw(self, visit: Visit, sheet: Sheet, *, warnings: list[Text] | None = None) -> Response:
         """The sheet as an answer; what went wrong with a form stands at its head."""

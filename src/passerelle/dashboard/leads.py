@@ -7,6 +7,7 @@ from starlette.routing import Route
 from passerelle.app import App
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet
+from passerelle.dashboard.lead_path import path_of
 from passerelle.dashboard.lead_words import WORDS
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
@@ -65,6 +66,7 @@ def _one(desk: Desk, app: App) -> list[Route]:
             "is_ours": isinstance(lead, Lead),
             "contractors": contractors,
             "names": {one.id: one.name for one in contractors},
+            "steps": await path_of(app, visit.who, lead, contractors) if isinstance(lead, Lead) else [],
             "confirm_url": app.leads.confirm_url(lead) if isinstance(lead, Lead) and can_confirm else "",
         }
         return Sheet(template="lead", here=f"{HERE}/{visit.part('id')}", words=WORDS, facts=facts, every_s=EVERY_S)

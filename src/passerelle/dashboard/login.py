@@ -57,6 +57,7 @@ def routes(desk: Desk, logins: Logins) -> list[Route]:
         address = visit.request.client.host if visit.request.client else ""
         if (rest := tries.rest(address)) is not None:
             raise TooManyTries(retry_after=rest)
+        await desk.acts()  # only now: whoever tries without end must not fill the log
         if not desk.entry.is_key(visit.field("key")):
             tries.wrong(address)
             raise WrongKey

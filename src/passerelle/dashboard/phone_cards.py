@@ -7,7 +7,7 @@ from passerelle.sandbox.messages import Message, Search
 from passerelle.sandbox.phones import PhoneState
 from passerelle.sandbox.world import World
 
-SHOWN, PAGE = 20, 1000
+SHOWN, PAGE, OTHERS = 20, 1000, 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +18,28 @@ class Card:
     chat: list[Message]
 
 
+def found(world: World, wanted: str, *, after: str, limit: int) -> list[PhoneState]:
+    """At most `limit` phones behind the number `after` whose name or number has `wanted` in it; empty: all."""
+    if not wanted:
+        return world.phones(after=after, limit=limit)
+    kept: list[PhoneState] = []
+    while len(kept) < limit and (page := world.phones(after=after, limit=PAGE)):
+        kept += [state for state in page if _fits(state, wanted)]
+        after = page[-1].phone.number
+    return kept[:limit]
+
+
+def _fits(state: PhoneState, wanted: str) -> bool:
+    digits = "".join(character for character in wanted if character.isdigit())
+    named = wanted.casefold() in (state.phone.name or "").casefold()
+    return named or (bool(digits) and not any(map(str.isalpha, wanted)) and digits in state.phone.number)
+
+
 def cards(world: World, phones: Iterable[PhoneState]) -> list[Card]:
-    """The phones, each with what is on it; what it wrote is looked for on the other ones."""
+    """The phones, each with what is on it; what it wrote is looked for on these and on the first fifty."""
     known = list(phones)
-    numbers = [state.phone.number for state in known]
+    others = [state.phone.number for state in world.phones(limit=OTHERS)]
+    numbers = list(dict.fromkeys([*(state.phone.number for state in known), *others]))
     arrived = {number: _latest(world, Search(recipient=number)) for number in numbers}
     return [_card(state, arrived) for state in known]
 

@@ -9,6 +9,25 @@ WORDS = {
         "Simulated phones on a simulated WhatsApp. Link one, write to it, answer from it, let things go wrong.",
         "Des téléphones simulés sur un WhatsApp simulé. Liez-en un, écrivez-lui, répondez, provoquez des pannes.",
     ),
+    "search": Text("Name or number", "Nom ou numéro"),
+    "search_button": Text("Look for it", "Chercher"),
+    "none_found": Text("No such phone.", "Aucun téléphone de ce nom ou numéro."),
+    "more": Text("More phones", "D'autres téléphones"),
+    "newest": Text("Back to the first ones", "Revenir aux premiers"),
+    "elsewhere": Text(
+        "The simulated phones are held by another process.", "Les téléphones simulés sont tenus par un autre processus."
+    ),
+    "elsewhere_lead": Text(
+        "Several processes share this gateway, or PASSERELLE_SANDBOX_URL names another machine. The phones cannot be"
+        " shown here, and work all the same: use the addresses under /sandbox.",
+        "Plusieurs processus partagent cette passerelle, ou PASSERELLE_SANDBOX_URL désigne une autre machine. Les"
+        " téléphones ne peuvent être montrés ici, mais fonctionnent : utilisez les adresses sous /sandbox.",
+    ),
+    "elsewhere_fix": Text(
+        "To play with them on this page, run one process on SQLite: passerelle demo.",
+        "Pour jouer avec eux sur cette page, lancez un seul processus sur SQLite : passerelle demo.",
+    ),
+    "elsewhere_docs": Text("The interface for programs", "L'interface pour les programmes"),
     "empty": Text("There is no phone yet.", "Il n'y a pas encore de téléphone."),
     "empty_lead": Text(
         "One comes by itself when you link or write to its number; or make one here.",

@@ -1,12 +1,13 @@
 """Sandbox phones: phones to play with, beside the gateway that they are linked with."""
 
 from datetime import timedelta
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.routing import Route
 
 from passerelle.dashboard.desk import Desk, Show
 from passerelle.dashboard.drawing import Sheet
-from passerelle.dashboard.phone_cards import cards
+from passerelle.dashboard.phone_cards import cards, found
 from passerelle.dashboard.phone_words import FAULT_GROUPS, WORDS
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
@@ -41,18 +42,33 @@ class NotOnThePage(Invalid):
 def routes(desk: Desk, world: World) -> list[Route]:
     """``/dashboard/phones``, where the world is in this process."""
 
-    async def show(visit: Visit) -> Sheet:  # noqa: ARG001 -- as every page
+    async def show(visit: Visit) -> Sheet:
+        wanted, after = _asked(visit)
+        phones = found(world, wanted, after=after, limit=PHONES + 1)
         facts = {
-            "cards": cards(world, world.phones(limit=PHONES)),
+            "cards": cards(world, phones[:PHONES]),
+            "wanted": wanted,
+            "is_searched": bool(wanted or after) or len(phones) > PHONES,
+            "older": _here(wanted, phones[PHONES - 1].phone.number) if len(phones) > PHONES else None,
+            "newest": _here(wanted, "") if after else None,
             "faults": list(world.faults),
             "groups": FAULT_GROUPS,
             "now": world.clock.now(),
             "ahead": world.clock.offset,
             "steps": STEPS_S,
         }
-        return Sheet(template="phones", here=HERE, words=WORDS, facts=facts, every_s=EVERY_S)
+        return Sheet(template="phones", here=_here(wanted, after), words=WORDS, facts=facts, every_s=EVERY_S)
 
     return [desk.page("/phones", show), *_playing(desk, world, show), *_tools(desk, world, show)]
+
+
+def elsewhere(desk: Desk) -> list[Route]:
+    """The same address, where another process holds the world: what that means, and where the phones can be had."""
+
+    async def show(visit: Visit) -> Sheet:
+        return Sheet(template="phones_elsewhere", here=visit.request.url.path, words=WORDS)
+
+    return [desk.page("/phones", show), desk.page("/story", show)]
 
 
 def _playing(desk: Desk, world: World, show: Show) -> list[Route]:
@@ -126,7 +142,19 @@ def _tools(desk: Desk, world: World, show: Show) -> list[Route]:
     ]
 
 
+def _asked(visit: Visit) -> tuple[str, str]:
+    """Which phones are looked at: by the address, or by the page that a form was on."""
+    query = visit.request.url.query if visit.request.method == "GET" else urlsplit(visit.field("to_page")).query
+    asked = dict(parse_qsl(query))
+    return asked.get("q", "").strip()[:NAME_LIMIT], asked.get("after", "")[:NAME_LIMIT]
+
+
+def _here(wanted: str, after: str) -> str:
+    query = urlencode({name: value for name, value in (("q", wanted), ("after", after)) if value})
+    return f"{HERE}?{query}" if query else HERE
+
+
 def _back(visit: Visit) -> str:
     """To the page where the phone was: this one, or the tour."""
     to = visit.field("to_page")
-    return to if to.startswith(f"{BASE}/story") else HERE
+    return to if to.startswith(f"{BASE}/story") else _here(*_asked(visit))

@@ -21,6 +21,7 @@ from passerelle.dashboard import (
     sessions,
     story,
     webhooks,
+    work,
 )
 from passerelle.dashboard.assets import Assets
 from passerelle.dashboard.desk import Desk
@@ -36,18 +37,17 @@ def mount(api: FastAPI, app: App) -> None:
 
 def _routes(app: App) -> list[BaseRoute]:
     settings, assets = app.settings, Assets()
-    world = None if app.sandbox is None else app.sandbox.world
-    setting = Setting(sandbox=settings.provider_name == "sandbox", has_phones=world is not None)
+    setting = Setting(sandbox=settings.provider_name == "sandbox", has_phones=app.sandbox is not None)
     desk = Desk(
         entry=Entry(
             admin_key=settings.secret("admin_key"),
             clients=app.clients,
             logins=app.logins,
             lang=settings.lang,
-            public_url=settings.public_url,
         ),
         drawing=Drawing(setting, assets),
         redis=lambda: app.link.status,
+        audit=app.audit,
     )
     return [
         assets.route(),
@@ -61,11 +61,21 @@ def _routes(app: App) -> list[BaseRoute]:
         *media.routes(desk, app),
         *inbox.routes(desk, app),
         *webhooks.routes(desk, app),
-        *clients.routes(desk, app.clients),
-        *health.routes(desk, app.diagnosis),
-        *([] if world is None else [*phones.routes(desk, world), *story.routes(desk, app, world)]),
+        *work.routes(desk, app),
+        *clients.routes(desk, app.clients, app.clock),
+        *health.routes(desk, app),
+        *_play(desk, app),
         Route(BASE + "/{path:path}", desk.nowhere, include_in_schema=False),
     ]
+
+
+def _play(desk: Desk, app: App) -> list[Route]:
+    """Phones to play with: in the process that holds them; where another one does, a page that says so."""
+    if app.sandbox is None:
+        return []
+    if app.sandbox.world is None:
+        return phones.elsewhere(desk)
+    return [*phones.routes(desk, app.sandbox.world), *story.routes(desk, app, app.sandbox.world)]
 
 
 async def _to_pages(request: Request) -> Response:

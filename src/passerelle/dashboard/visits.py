@@ -2,14 +2,13 @@
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from passerelle.callers import is_same_site
 from passerelle.clients.logins import Login, Logins
 from passerelle.clients.model import Caller
 from passerelle.clients.service import Clients
@@ -27,20 +26,6 @@ class FormNotBelieved(Denied):
     code = "form_not_believed"
     text = Text("This form is too old, or comes from elsewhere.", "Ce formulaire est périmé, ou vient d'ailleurs.")
     hint = Text("Nothing was done. Try again from this page.", "Rien n'a été fait. Réessayez depuis cette page.")
-
-
-class HostNotBelieved(Denied):
-    """An open gateway, asked by another name than its own: a page elsewhere may have pointed its name at us."""
-
-    code = "host_not_believed"
-    text = Text(
-        "Without a key the dashboard answers to localhost only.",
-        "Sans clé, le tableau de bord ne répond qu'à localhost.",
-    )
-    hint = Text(
-        "Open it as http://127.0.0.1, or set PASSERELLE_ADMIN_KEY.",
-        "Ouvrez-le par http://127.0.0.1, ou définissez PASSERELLE_ADMIN_KEY.",
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,15 +85,12 @@ def cookie_name(name: str, *, secure: bool) -> str:
 class Entry:
     """Tells who asks."""
 
-    def __init__(
-        self, *, admin_key: str | None, clients: Clients, logins: Logins, lang: str, public_url: str | None
-    ) -> None:
+    def __init__(self, *, admin_key: str | None, clients: Clients, logins: Logins, lang: str) -> None:
         """With an `admin_key` somebody is in by his login; `lang` where he names no language of ours."""
         self._admin_key = admin_key
         self._clients = clients
         self._logins = logins
         self._lang = lang
-        self._public_host = urlsplit(public_url or "").hostname
 
     @property
     def has_key(self) -> bool:
@@ -124,7 +106,6 @@ class Entry:
 
         Raises:
             Unavailable: nobody can tell just now.
-            HostNotBelieved: the gateway is open, and was asked by a name that is not its own.
         """
         visit = Visit(request=request, lang=self.language(request), caller=None, token="", fresh=False)
         token = visit.cookie(LOGIN_COOKIE)
@@ -136,8 +117,6 @@ class Entry:
         visit.fresh = len(kept) != TOKEN_LENGTH
         visit.token = secrets.token_urlsafe(32) if visit.fresh else kept
         if await self._is_open():
-            if not self._is_ours(request.url.hostname or ""):
-                raise HostNotBelieved
             visit.caller = Caller(admin=True)
         return visit
 
@@ -158,20 +137,11 @@ class Entry:
         Raises:
             FormNotBelieved: the browser says that the form was elsewhere.
         """
-        if not _same_site(visit.request):
+        if not is_same_site(visit.request):
             raise FormNotBelieved
 
     async def _is_open(self) -> bool:
         return not self.has_key and not await self._clients.any_key()
-
-    def _is_ours(self, host: str) -> bool:
-        """Another name may have been pointed at this machine by a page elsewhere (DNS rebinding)."""
-        if host in {"localhost", self._public_host} or host.endswith(".localhost"):
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
 
     def language(self, request: Request) -> str:
         """What the reader reads: by the address, what he chose before, what his browser says."""
@@ -179,12 +149,3 @@ class Entry:
             if asked in LANGUAGES:
                 return str(asked)
         return language(request, default=self._lang)
-
-
-def _same_site(request: Request) -> bool:
-    """What the browser tells of where the form was; one that tells nothing has shown its token all the same."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host", "")

@@ -23,6 +23,7 @@ WORDS = {
     "contractors": Text("Contractors", "Artisans"),
     "media": Text("Media", "Médias"),
     "inbox": Text("Inbox", "Réception"),
+    "work": Text("Long work", "Travaux longs"),
     "webhooks": Text("Webhooks", "Webhooks"),
     "clients": Text("Clients and keys", "Clients et clés"),
     "health": Text("Health", "Santé"),

@@ -46,9 +46,10 @@
   const format = new Intl.DateTimeFormat(document.documentElement.lang, {
     day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
   });
+  const hour = new Intl.DateTimeFormat(document.documentElement.lang, { weekday: "short", hour: "2-digit", minute: "2-digit" });
   function tidy(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
-      const text = format.format(new Date(time.dateTime));
+      const text = ("hour" in time.dataset ? hour : format).format(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
     for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
@@ -78,6 +79,15 @@
     }
   }
 
+  /* What keeps the page from being fresh stands at its head, said once, and goes by itself. */
+  function tell(fresh, ok) {
+    const notice = document.getElementById("notice");
+    const news = ok ? null : fresh.getElementById("notice");
+    if (news ? notice.textContent === news.textContent : !("stale" in notice.dataset)) return;
+    notice.replaceChildren(...(news ? news.childNodes : []));
+    notice.toggleAttribute("data-stale", !ok);
+  }
+
   /* Ask for this page again; only what is marked as live changes. */
   let asking = false;
   async function refresh() {
@@ -90,6 +100,7 @@
         return;
       }
       const fresh = show(await answer.text());
+      tell(fresh, answer.ok);
       const came = fresh.body.dataset;
       if (body.dataset.every && !came.every) delete body.dataset.every;
       if (document.getElementById("trouble") && !fresh.getElementById("trouble")) location.reload();
