@@ -1,18 +1,23 @@
 """Who asks: the admin, a client by its key, or, in open mode, anybody on this machine; and how often each may."""
 
 import hmac
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
+from passerelle.audit.service import Audit
 from passerelle.clients.limiter import Limiter, RateLimited
-from passerelle.clients.model import Caller
+from passerelle.clients.model import Caller, prefix_of
 from passerelle.clients.ports import KeyName
 from passerelle.clients.service import Clients
 from passerelle.errors import Denied, PasserelleError, Text
+from passerelle.logs import tell_of
 
+READING = frozenset({"GET", "HEAD"})
 STANDING = "passerelle.standing"
 """Where a request's scope carries how its key stands, for the fields of the answer, whoever makes that."""
 
@@ -33,17 +38,38 @@ class AdminOnly(Denied):
     hint = Text("Use PASSERELLE_ADMIN_KEY.", "Utilisez PASSERELLE_ADMIN_KEY.")
 
 
+class ForeignPage(Denied):
+    """A page elsewhere, open in the browser of somebody who may reach an open gateway."""
+
+    code = "foreign_page"
+    text = Text("This comes from a page elsewhere.", "Cela vient d'une page d'ailleurs.")
+    hint = Text(
+        "Without a key the gateway does nothing for other sites. Send a key.",
+        "Sans clé, la passerelle ne fait rien pour d'autres sites. Envoyez une clé.",
+    )
+
+
 class Callers:
     """Tells who asks; called as a dependency of a route, it counts the request too."""
 
     def __init__(
-        self, *, admin_key: str | None, control: Path | None, clients: Clients | None, limiter: Limiter | None = None
+        self,
+        *,
+        admin_key: str | None,
+        control: Path | None,
+        clients: Clients | None,
+        limiter: Limiter | None = None,
+        audit: Audit | None = None,
     ) -> None:
-        """Who comes by the socket file `control` needs no key; `limiter` counts the requests of clients' keys."""
+        """Who comes by the socket file `control` needs no key; `limiter` counts the requests of clients' keys.
+
+        `audit` hears who may do what is asked for, before it is done.
+        """
         self._admin_key = admin_key
         self._control = control
         self._clients = clients
         self._limiter = limiter
+        self._audit = audit
         self._everything = Caller(admin=True)
         self._open_last = False
 
@@ -52,9 +78,33 @@ class Callers:
 
         Raises:
             KeyMissing: nobody we know.
+            ForeignPage: no key is needed, but a browser asks in the name of a page elsewhere.
             RateLimited: its key has asked too often.
             Unavailable: nobody can tell.
         """
+        caller = await self._counted(request)
+        await self._told(request, caller)
+        return caller
+
+    async def admin(self, request: Request) -> None:
+        """Let the admin pass, and nobody else. Raises as a call, or `AdminOnly`."""
+        caller = await self._counted(request)
+        if not caller.admin:
+            raise AdminOnly
+        await self._told(request, caller)
+
+    def scraper(self, key: str | None, *, public: bool) -> Callable[[Request], Awaitable[None]]:
+        """Lets pass who may read metrics: everybody where they are `public`, else who shows `key`, and the admin."""
+
+        async def pass_on(request: Request) -> None:
+            if public or (key and hmac.compare_digest(_shown(request), key.encode())):
+                return
+            if not await self.sees_all(request):
+                await self.admin(request)  # says why not
+
+        return pass_on
+
+    async def _counted(self, request: Request) -> Caller:
         caller = await self._known(request)
         if self._limiter is not None and caller.key_id:
             standing = self._limiter.take(KeyName(caller.client_id, caller.key_id))
@@ -63,10 +113,19 @@ class Callers:
                 raise RateLimited(retry_after=standing.wait)
         return caller
 
-    async def admin(self, request: Request) -> None:
-        """Let the admin pass, and nobody else. Raises as a call, or `AdminOnly`."""
-        if not (await self(request)).admin:
-            raise AdminOnly
+    async def _told(self, request: Request, caller: Caller) -> None:
+        named = request.path_params
+        tell_of(client=caller.client_id, session=named.get("session_id"), message=named.get("message_id"))
+        if self._audit is not None:
+            await self._audit.begin(self._name(request, caller), client_id=caller.client_id)
+
+    def _name(self, request: Request, caller: Caller) -> str:
+        """How the audit log calls whoever asks."""
+        if caller.key_id:
+            return prefix_of(caller.client_id, caller.key_id)
+        if self._by_control_socket(request):
+            return "command line"
+        return "admin" if self._is_admin(request) else "anybody"
 
     async def sees_all(self, request: Request) -> bool:
         """Whether an admin asks, where everybody may: a key that cannot be believed is nobody's, and no error.
@@ -94,6 +153,8 @@ class Callers:
                 return known
         if self._admin_key is not None or (clients is not None and await clients.any_key()):
             raise KeyMissing
+        if request.method not in READING and not is_same_site(request):
+            raise ForeignPage
         return self._everything
 
     def _is_admin(self, request: Request) -> bool:
@@ -104,6 +165,15 @@ class Callers:
         """Only the owner of the data directory can open its control socket."""
         server = request.scope.get("server")
         return self._control is not None and server is not None and server[0] == str(self._control)
+
+
+def is_same_site(request: Request) -> bool:
+    """What the browser tells of where a form or a script was; who tells nothing is none, or an old one."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
 
 
 def tell_standing(scope: Scope, headers: MutableHeaders) -> None:

@@ -3,23 +3,33 @@
 import asyncio
 import contextlib
 import fcntl
+import resource
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 
+from passerelle.connections import Limits, patient
 from passerelle.errors import Misconfigured
 
 BACKLOG = 4096  # thousands may connect at once
+KEPT_FILES = 200  # of the descriptors this process may have: databases, Redis, children, media
 GRACE_S = 10  # with what a worker needs to stop, within 25 s (DESIGN §1.9)
 
 
 class Listener(uvicorn.Server):
     """A server whose signals are somebody else's business; ends when `should_exit` is set."""
 
-    def __init__(self, app: object) -> None:
-        """Serve `app`; `listens` is set once it does."""
+    def __init__(
+        self, app: object, *, trusted: str = "", connections: int | None = None, limits: Limits | None = None
+    ) -> None:
+        """Serve `app`; `listens` is set once it does.
+
+        What ``X-Forwarded-For`` and ``-Proto`` say is believed of the addresses and networks `trusted` (between commas)
+        alone. At most so many `connections` are open at once, and each keeps within `limits`.
+        """
         self.listens = asyncio.Event()
         super().__init__(
             uvicorn.Config(
@@ -30,6 +40,11 @@ class Listener(uvicorn.Server):
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=GRACE_S,
                 server_header=False,
+                http=patient(limits or Limits()),
+                ws="none",
+                log_level="error",  # its warnings are what strangers send us, one line each
+                forwarded_allow_ips=trusted,
+                limit_concurrency=None if connections is None else min(connections, _spare_files()),
             )
         )
 
@@ -42,6 +57,12 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+
+def _spare_files() -> int:
+    """How many connections there may be, so that files and databases can be opened all the same."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft - KEPT_FILES, soft // 2)
 
 
 @contextlib.contextmanager

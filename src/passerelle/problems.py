@@ -11,6 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from passerelle.errors import Conflict, Denied, Invalid, NotFound, PasserelleError, Rejected, Text, Unavailable
 
@@ -41,12 +43,31 @@ CODES = {  # where API.md names another status than the kind's
     "not_json": 400,
     "key_missing": 401,
     "internal_error": 500,
+    "not_json_type": 415,
+    "body_too_slow": 408,
+    "host_unknown": 421,
+    "host_unreadable": 400,
+}
+MEDIA_TYPE = "application/problem+json"
+SCHEMA = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457); what helps to understand it stands in members of its own.",
+    "required": ["type", "title", "status", "detail", "code", "hint"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "description": "stable: scripts may rely on it"},
+        "hint": {"type": "string"},
+        "retry_after": {"type": "integer", "description": "seconds, as in the header Retry-After"},
+    },
 }
 log = structlog.get_logger()
 
 
 class BodyTooLarge(Invalid):
-    """More than a request may carry."""
+    """More than a request may carry; where that is another size, a class below this one says so."""
 
     code = "body_too_large"
     text = Text("The body of the request is too large.", "Le corps de la requête est trop grand.")
@@ -109,9 +130,14 @@ def install(app: FastAPI, *, lang: str) -> None:
 
         return handle
 
-    async def handle_http(request: Request, error: Any) -> JSONResponse:
+    async def handle_http(request: Request, error: Any) -> Response:
         if error.status_code == HTTPStatus.BAD_REQUEST:  # how the framework tells that a body is no text at all
             return problem(NotJson(), lang=language(request, default=lang))
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allow = {"Allow": _allowed(request)}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=allow)
+            error = HTTPException(405, headers=allow)
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_")
         return _answer(error.status_code, code, f"{phrase}.", "See /docs for the routes.", {}, error.headers or {})
@@ -124,6 +150,39 @@ def install(app: FastAPI, *, lang: str) -> None:
     app.add_exception_handler(RequestValidationError, shown_as(_invalid))
     app.add_exception_handler(HTTPException, handle_http)
     app.add_exception_handler(Exception, handle_any)
+    _describe(app)
+
+
+def _describe(app: FastAPI) -> None:
+    """Let the OpenAPI of `app` say how every route tells an error, instead of the framework's own way."""
+    framework = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            described = framework()
+            told = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            for operation in (one for path in described["paths"].values() for one in path.values()):
+                operation["responses"].pop("422", None)
+                for statuses, who in (("4XX", "The request"), ("5XX", "The gateway, or somebody behind it")):
+                    operation["responses"].setdefault(statuses, {"description": f"{who} is at fault", "content": told})
+            schemas = described.setdefault("components", {}).setdefault("schemas", {})
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            schemas["Problem"] = SCHEMA
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
+
+
+def _allowed(request: Request) -> str:
+    """The methods of every route at this path; the framework names those of the first one alone."""
+    possible = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    found = [one for one in possible if any(_takes(route, request, one) for route in request.app.routes)]
+    return ", ".join([*found, *(["HEAD"] if "GET" in found else []), "OPTIONS"])
+
+
+def _takes(route: BaseRoute, request: Request, method: str) -> bool:
+    return route.matches({**request.scope, "method": method})[0] is Match.FULL
 
 
 def language(request: Request, *, default: str) -> str:
@@ -153,4 +212,4 @@ def _answer(
         "code": code,
         "hint": hint,
     }
-    return JSONResponse(body | members, status, headers, media_type="application/problem+json")
+    return JSONResponse(body | members, status, headers, media_type=MEDIA_TYPE)

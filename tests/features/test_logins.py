@@ -56,6 +56,14 @@ async def test_a_login_is_known_by_its_token_until_it_ends(app: App) -> None:
     assert await app.logins.find("never begun") is None
 
 
+async def test_another_admin_key_ends_the_logins_of_the_one_before(tmp_path: Path) -> None:
+    async with gateway(tmp_path, working=False, admin_key=SecretStr("the-first-key-of-the-admin")) as app:
+        token = await app.logins.begin()
+        assert await app.logins.find(token) is not None
+    async with gateway(tmp_path, working=False, admin_key=SecretStr("another-key-of-the-admin")) as app:
+        assert await app.logins.find(token) is None
+
+
 @pytest.mark.parametrize("token", ["", "x", "é\n\x00", "\ud800", "x" * 100_000])
 async def test_whatever_a_cookie_holds_is_nobodys(app: App, token: str) -> None:
     await app.logins.begin()

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from passerelle.clients.model import OVERLAP, ApiKey, Client, KeptKey, prefix_of
 from passerelle.clients.ports import KeyName
 from passerelle.clients.service import Clients
 from passerelle.clock import rfc3339
+from passerelle.db.units import to_us
 
 LONGEST_OVERLAP_S = 90 * 86400
 Uses = Mapping[KeyName, datetime]
@@ -52,12 +53,18 @@ def routes(clients: Clients) -> APIRouter:
         return _made(key) | {"id": client.id, "name": client.name}
 
     @router.get("")
-    async def list_clients() -> dict[str, Any]:
-        """Every client, oldest first, with its keys (not their secrets)."""
+    async def list_clients(limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: str = "") -> dict[str, Any]:
+        """The clients, oldest first, those after `cursor`, with their keys (not their secrets)."""
         found, reading = await clients.read_all()
-        uses = await clients.last_uses(found)
-        items = [_shown(client, uses) for client in found]
-        return {"items": items, "next_cursor": None, "source": reading.source, "as_of": rfc3339(reading.as_of)}
+        after = [client for client in found if _place(client) > cursor]
+        page = after[:limit]
+        uses = await clients.last_uses(page)
+        return {
+            "items": [_shown(client, uses) for client in page],
+            "next_cursor": _place(page[-1]) if len(after) > limit else None,
+            "source": reading.source,
+            "as_of": rfc3339(reading.as_of),
+        }
 
     @router.get("/{client_id}")
     async def get_client(client_id: str) -> dict[str, Any]:
@@ -97,6 +104,11 @@ def _add_keys(router: APIRouter, clients: Clients) -> None:
     async def revoke_key(client_id: str, key_id: str) -> None:
         """The key is good no more."""
         await clients.revoke_key(client_id, key_id)
+
+
+def _place(client: Client) -> str:
+    """Where it stands among all, as text that sorts so; also where the client is gone when it is asked after."""
+    return f"{to_us(client.created_at):016x}.{client.id}"
 
 
 def _made(key: ApiKey) -> dict[str, Any]:

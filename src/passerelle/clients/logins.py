@@ -1,6 +1,7 @@
 """Logins of the dashboard: sessions of people, kept with the same rules as everything in records."""
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,10 +28,11 @@ class Login:
 class Logins:
     """Only the hash of a token is kept. Known while Redis is away (marked); begun and ended as wishes."""
 
-    def __init__(self, *, records: Records, clock: Clock) -> None:
-        """Logins live in `records`."""
+    def __init__(self, *, records: Records, clock: Clock, admin_key: str | None) -> None:
+        """Logins live in `records`; with another `admin_key` than they were begun with, nobody finds them any more."""
         self._records = records
         self._clock = clock
+        self._key = (admin_key or "").encode()
         self._marks: dict[str, Record] = {}  # of removed logins, as the last sweep saw them
 
     async def begin(self, user_id: str = "admin") -> str:
@@ -41,7 +43,7 @@ class Logins:
         """
         token, now = secrets.token_urlsafe(32), self._clock.now()
         document = {"user_id": user_id, "created_at": now.isoformat(), "expires_at": (now + LIFE).isoformat()}
-        await self._records.change(KEY, _id(token), lambda _: document)
+        await self._records.change(KEY, self._id(token), lambda _: document)
         return token
 
     async def find(self, token: str) -> Login | None:
@@ -50,7 +52,7 @@ class Logins:
         Raises:
             Unavailable: nobody can tell.
         """
-        found = (await self._records.read(KEY, [_id(token)])).records.get(_id(token))
+        found = (await self._records.read(KEY, [self._id(token)])).records.get(self._id(token))
         login = None if found is None else _login(found)
         return login if login is not None and login.expires_at > self._clock.now() else None
 
@@ -60,7 +62,7 @@ class Logins:
         Raises:
             Unavailable: it could not be saved: the login lasts on.
         """
-        await self._records.change(KEY, _id(token), lambda _: None)
+        await self._records.change(KEY, self._id(token), lambda _: None)
 
     async def sweep(self) -> int:
         """Remove what has expired, and the marks that the sweep before saw; how many logins were removed.
@@ -77,9 +79,8 @@ class Logins:
         self._marks = marks
         return len(over)
 
-
-def _id(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    def _id(self, token: str) -> str:
+        return hmac.new(self._key, token.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def _login(record: Record) -> Login:

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from passerelle.audit.model import is_about
 from passerelle.clients.model import (
     CLIENTS,
     DEFAULT_CLIENT,
@@ -91,6 +92,7 @@ class Clients:
         document = new_document(name, key, label=checked_label(label), now=self._clock.now())
         record = await self._records.change(KEY, key.client_id, lambda _: document)
         self._keys_made = True
+        is_about(f"{key.client_id}/{key.key_id}")
         log.info(f"✅ Client created and saved in {HOMES[self._records.home.source]}: {key.client_id} - {name}")
         return from_document(record.id, record.data), key
 
@@ -131,6 +133,7 @@ class Clients:
 
         await self._records.change(KEY, client_id, with_key)
         self._keys_made = True
+        is_about(f"{client_id}/{key.key_id}")
         return key
 
     async def rotate_key(self, client_id: str, key_id: str, *, overlap: timedelta) -> tuple[ApiKey, KeptKey]:
@@ -153,6 +156,7 @@ class Clients:
             return {**record.data, **key_entry(key, label=old.label, now=now), **expiry_entry(key_id, at=ends)}
 
         record = await self._records.change(KEY, client_id, rotated)
+        is_about(f"{client_id}/{key_id}/{key.key_id}")
         log.info("🔄 Key rotated", client=client_id, key=key_id, by=key.key_id)
         return key, from_document(client_id, record.data).key(key_id)
 
@@ -166,6 +170,7 @@ class Clients:
         patch = revoked_entry(key_id, now=self._clock.now())
         await self._database.run(partial(self._tell, client_id=client_id, patch=patch))
         self._records.wake()
+        is_about(f"{client_id}/{key_id}")
         log.info("🔄 Key revoked", client=client_id, key=key_id)
 
     async def remove(self, client_id: str) -> None:

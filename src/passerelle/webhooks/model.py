@@ -15,6 +15,7 @@ SECRET_OVERLAP = timedelta(hours=24)
 SCHEDULE = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
 PARKED_AFTER = 3  # refusals of one event
 PAUSED_AFTER = 3  # failures of one endpoint in a row
+LONGEST_WAIT = timedelta(hours=1)  # that an answer may ask for by Retry-After
 FIRST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(minutes=15)
 GIVEN_UP_AFTER, FEWEST_FAILURES = timedelta(days=3), 10
 _PASSING = frozenset({408, 425, 429})  # these say "not now", of whatever is sent
@@ -104,6 +105,12 @@ class Outcome:
     status: int | None = None
     error: str | None = None
     text: str = ""
+    retry_after: timedelta | None = None
+
+    @property
+    def wait(self) -> timedelta:
+        """How long it wants to be left alone, as far as we believe that."""
+        return min(self.retry_after or timedelta(0), LONGEST_WAIT)
 
     @property
     def verdict(self) -> Verdict:
@@ -176,19 +183,22 @@ class Endpoint:
             off: Off | None = Off.GONE
         else:
             failed = (
-                replace(failed, pauses=0, resume_at=None) if outcome.verdict is Verdict.REFUSED else failed.resting(now)
+                replace(failed, pauses=0, resume_at=None)
+                if outcome.verdict is Verdict.REFUSED
+                else failed.resting(now, outcome.wait)
             )
             off = Off.FAILING if now - since >= GIVEN_UP_AFTER and failures >= FEWEST_FAILURES else None
         return failed if off is None or self.off else replace(failed, off=off, off_at=now)
 
-    def resting(self, now: datetime) -> Self:
-        """Paused as a whole; what was on its way already when it began to rest tells nothing new."""
-        if self.failures < PAUSED_AFTER and not self.pauses:
-            return self
-        if self.resume_at is not None and now < self.resume_at:
-            return self
-        rest = min(FIRST_REST * 2 ** min(self.pauses, 10), LONGEST_REST)
-        return replace(self, pauses=self.pauses + 1, resume_at=now + rest)
+    def resting(self, now: datetime, asked: timedelta) -> Self:
+        """Paused as a whole, for as long as it `asked` at least; what was on its way already tells nothing new else."""
+        rested = self
+        if (self.failures >= PAUSED_AFTER or self.pauses) and (self.resume_at is None or self.resume_at <= now):
+            rest = min(FIRST_REST * 2 ** min(self.pauses, 10), LONGEST_REST)
+            rested = replace(self, pauses=self.pauses + 1, resume_at=now + rest)
+        if asked and (rested.resume_at is None or rested.resume_at < now + asked):
+            return replace(rested, resume_at=now + asked)
+        return rested
 
 
 class DeliveryState(StrEnum):
@@ -245,7 +255,7 @@ class Delivery:
             return replace(told, state=DeliveryState.PARKED, settled_at=now)
         if told.attempts > len(SCHEDULE):
             return replace(told, state=DeliveryState.FAILED, settled_at=now)
-        return replace(told, due_at=now + SCHEDULE[told.attempts - 1] * (1 + jitter / 10))
+        return replace(told, due_at=now + max(SCHEDULE[told.attempts - 1] * (1 + jitter / 10), outcome.wait))
 
     def again(self, *, now: datetime) -> Self:
         """To be sent once more: at once, and with all its tries where it had ended."""

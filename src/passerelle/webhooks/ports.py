@@ -96,6 +96,21 @@ class DeliveryQueue(Protocol):
         ...
 
 
+class SwitchedOff(NamedTuple):
+    """Endpoints that nothing is sent to any more, by why."""
+
+    gone: int
+    failing: int
+
+
+class EndpointGauge(Protocol):
+    """How endpoints stand, for whoever looks after the gateway."""
+
+    async def switched_off(self, tx: Tx, *, since: datetime) -> SwitchedOff:
+        """Those of all clients that were switched off since then, and still are."""
+        ...
+
+
 class DeliverySweep(Protocol):
     """What time leaves behind; every statement is bounded by `limit` rows."""
 
@@ -123,6 +138,11 @@ class PostAnswer(Protocol):
     @property
     def text(self) -> str:
         """The beginning of the body."""
+        ...
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        """How long it asks to be left alone, where it does."""
         ...
 
 

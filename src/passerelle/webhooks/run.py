@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
@@ -13,6 +13,8 @@ from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
 from passerelle.db import Database, Tx
 from passerelle.errors import Invalid, Unavailable
+from passerelle.logs import tell_of
+from passerelle.metrics.counters import Metrics
 from passerelle.webhooks.faults import SecretLost
 from passerelle.webhooks.keys import EndpointKeys, body_of
 from passerelle.webhooks.model import Endpoint, Outcome
@@ -41,6 +43,7 @@ class Tools:
     at_once: int = AT_ONCE
     answer_limit_s: float = ANSWER_LIMIT_S
     lease: timedelta = LEASE
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class _Ended(NamedTuple):
@@ -111,6 +114,7 @@ class DeliveryPump:
         self._due.set()  # the next one of its lane may go
 
     async def _deliver(self, claimed: Claimed) -> None:
+        tell_of(client=claimed.endpoint.client_id)
         try:
             outcome = await self._try(claimed)
         except Exception:  # it counts as a try, or it would come back for ever
@@ -138,7 +142,8 @@ class DeliveryPump:
             return Outcome(error=lost.code)
         except (Invalid, Unavailable) as error:
             return Outcome(error=str(error.members.get("reason", error.code)))
-        return Outcome(status=answer.status, text=answer.text.replace("\x00", "\N{REPLACEMENT CHARACTER}"))
+        text = answer.text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        return Outcome(status=answer.status, text=text, retry_after=answer.retry_after)
 
     async def _settle_together(self, ended: list[_Ended]) -> list[None]:
         now, tools = self._tools.clock.now(), self._tools
@@ -159,7 +164,9 @@ class DeliveryPump:
                 await tools.endpoints.save(tx, endpoint)
             return [endpoint for endpoint in changed if endpoint.off is not before[endpoint.id].off]
 
-        for endpoint in await tools.database.run(settle):
+        switched = await tools.database.run(settle)
+        tools.metrics.delivered(delivery.state.value for delivery, _ in settled)
+        for endpoint in switched:
             if endpoint.off is not None:
                 log.warning(
                     "⚠️ Webhook switched off", webhook=endpoint.id, reason=endpoint.off, told=endpoint.last_error

@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from passerelle.audit.model import is_about
 from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
@@ -80,6 +81,7 @@ class Webhooks:
         )
         if not await self._database.run(partial(self._endpoints.insert, endpoint=endpoint, at_most=ENDPOINTS_LIMIT)):
             raise TooManyEndpoints
+        is_about(endpoint.id)
         log.info("✅ Webhook added", webhook=endpoint.id, client=caller.client_id)
         return endpoint, self._keys.secret(endpoint.seed)
 
