@@ -45,9 +45,9 @@ async def asked(client: httpx.AsyncClient) -> Json:
 
 async def until(client: httpx.AsyncClient, session_id: str, status: int) -> Json:
     """The answer about the QR code, once it has this status."""
-    async with asyncio.timeout(10):
-        while (answer := await client.get(f"{SESSIONS}/{session_id}/qr")).status_code != status:
-            pass
+    async with asyncio.timeout(30):
+        while (answer := await client.get(f"{SESSIONS}/{session_id}/qr")).status_code != status:  # noqa: ASYNC110 -- rows set no events
+            await asyncio.sleep(0.01)
     body: Json = answer.json()
     return body
 

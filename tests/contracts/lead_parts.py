@@ -20,6 +20,7 @@ from passerelle.leads.adapters.leads import SqlLeads
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
 from passerelle.leads.assignment import Assignment
 from passerelle.leads.contractors import Contractors
+from passerelle.leads.intake import Intake as LeadIntake
 from passerelle.leads.jobs import LeadJobs
 from passerelle.leads.links import ConfirmLinks
 from passerelle.leads.model import Contractor, Lead
@@ -176,12 +177,12 @@ async def open_shop(database: Database, *, lang: str = "en") -> Shop:
         lang=lang,
     )
     leads = Leads(
+        intake=LeadIntake(book=book, finder=book, keys=SqlKeyBook()),
         book=book,
         finder=book,
         table=book,
         contractors=contractors,
         assignment=assignment,
-        keys=SqlKeyBook(),
         links=ConfirmLinks(secret="a secret", public_url="http://test"),
         database=database,
         clock=clock,

@@ -42,6 +42,7 @@ from whatsapp.multidevice.house import House
 from servers import HOST
 
 # Last: its import is quiet only after that of `conftest`.
+from neonize.events import ConnectedEv, DisconnectedEv  # isort: skip
 from neonize.proto.Neonize_pb2 import LOGGED_OUT, Receipt  # isort: skip
 from neonize.proto.waCommon.WACommon_pb2 import MessageKey  # isort: skip
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import (  # isort: skip
@@ -70,7 +71,6 @@ class SandboxBench(Bench):
     """The simulated WhatsApp in this process, driven by its own routes."""
 
     mishaps: ClassVar = frozenset(Mishap) - {Mishap.THROTTLED}
-    tells_connections: ClassVar = False
     can_be_away: ClassVar = False
     url: str | None = None
     _faults: ClassVar = {
@@ -140,6 +140,10 @@ class SandboxBench(Bench):
     async def removes_device(self) -> None:
         await self.provider.linker.unlink(device=self.device)
 
+    async def loses_connection(self) -> None:
+        for online in (False, True):
+            await self.ask("POST", "/phones", number=MINE, online=online)
+
     async def goes_away(self) -> None:
         raise NotImplementedError("a world in this process is always there")
 
@@ -172,7 +176,6 @@ class RemoteSandboxBench(SandboxBench):
 class CloudBench(Bench):
     """Meta's Graph API on loopback, and Meta calling our own route."""
 
-    tells_view_once: ClassVar = False
     refers: ClassVar = True
     coexistence: ClassVar = False
     secrets: ClassVar = (TOKEN, APP_SECRET, VERIFY_TOKEN)
@@ -250,6 +253,12 @@ class CloudBench(Bench):
     async def removes_device(self) -> None:
         self._tell(envelope({"event": "ACCOUNT_DELETED"}, field_name="account_update", at=int(time.time())))
 
+    async def loses_connection(self) -> None:
+        """Meta has an error of its own when it is asked next: that is after five minutes, or for who holds anew."""
+        await self.provider.connections.release(session_id=SESSION)
+        self.graph.script(2, on=PHONE_ID)
+        await self.provider.connections.hold(session_id=SESSION, device=PHONE_ID, proxy=None)
+
     async def goes_away(self) -> None:
         await self.graph.__aexit__()
         with suppress(ProviderUnavailable):  # a request that may be repeated finds out which connections are dead
@@ -292,6 +301,7 @@ class CoexistenceBench(CloudBench):
 class MultideviceBench(Bench):
     """Linked devices in real hosts, on the stand-in of neonize."""
 
+    needs_connection: ClassVar = True
     _errors: ClassVar[dict[Mishap, dict[str, Any]]] = {
         Mishap.ANSWER_LOST: {"send_error": "timed out waiting for message send response"},
         Mishap.RESTRICTED: {"send_error": "server returned error 463"},
@@ -364,6 +374,10 @@ class MultideviceBench(Bench):
 
     async def removes_device(self) -> None:
         await self.house.event(self.device, wire.logged_out(LOGGED_OUT))
+
+    async def loses_connection(self) -> None:
+        await self.house.event(self.device, DisconnectedEv(status=True))
+        await self.house.event(self.device, ConnectedEv(status=True))
 
     async def goes_away(self) -> None:
         self._way.close()

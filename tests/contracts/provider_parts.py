@@ -108,8 +108,7 @@ class Bench(ABC):
     """A provider with one linked phone, `MINE`, and a hand on the phone `THEIRS`; a context manager."""
 
     mishaps: ClassVar[frozenset[Mishap]] = frozenset(Mishap)
-    tells_connections: ClassVar[bool] = True
-    tells_view_once: ClassVar[bool] = True
+    needs_connection: ClassVar[bool] = False  # media come by the phone's own connection
     refers: ClassVar[bool] = False  # our own id comes back with a receipt
     can_be_away: ClassVar[bool] = True
     secrets: ClassVar[tuple[str, ...]] = ()
@@ -150,9 +149,8 @@ class Bench(ABC):
         return event.device
 
     async def connected(self) -> None:
-        """Return once the phone is said to be connected, where that is told."""
-        if self.tells_connections:
-            await eventually(lambda: self.ear.connections()[-1:] == [Connection.CONNECTED], "connected", LIMIT_S)
+        """Return once the phone is said to be connected."""
+        await eventually(lambda: self.ear.connections()[-1:] == [Connection.CONNECTED], "connected", LIMIT_S)
 
     async def send(self, outgoing: Outgoing) -> str:
         """As the outbox does it."""
@@ -212,6 +210,10 @@ class Bench(ABC):
     @abstractmethod
     async def removes_device(self) -> None:
         """The phone (or Meta) takes our device away."""
+
+    @abstractmethod
+    async def loses_connection(self) -> None:
+        """The phone, which is held, is away for a moment: returns when that is over, or about to be."""
 
     @abstractmethod
     async def goes_away(self) -> None:

@@ -8,6 +8,8 @@ import pytest
 from passerelle.db import Database
 from passerelle.messages.adapters.contacts import SqlContactBook
 from passerelle.messages.ports import Contact
+from passerelle.people.adapters.tables import contacts
+from passerelle.people.model import Person
 
 from .outbox_parts import NOW, link, sql
 
@@ -61,6 +63,6 @@ async def test_two_clients_with_the_same_number_do_not_share_contacts(database: 
 async def test_an_erased_person_is_a_stranger_again(database: Database) -> None:
     await link(database, "sess_a")
     await admitted(database, *STRANGERS[:2], cap=5)
-    await database.run(partial(BOOK.erase, client_id="default", phone=STRANGERS[0].recipient))
+    assert await contacts(database).erase(Person(client_id="default", phone=STRANGERS[0].recipient)) == 1
     rows = await sql(database, "SELECT recipient FROM contacts")
     assert [row["recipient"] for row in rows] == [STRANGERS[1].recipient]

@@ -145,18 +145,57 @@ async def test_a_number_that_is_linked_anew_gets_a_higher_fence_and_no_old_pause
     await link(database, "sess_2", holder="w2", phone="+33639980001")
     (after,) = await database.run(partial(HOLDERS.held, worker_id="w2"))
     assert (after.session_id, after.fence) == ("sess_2", before.fence + 1)
-    (row,) = await sql(database, "SELECT paused_until_us, seen_us FROM linked_phones")
-    assert (row["paused_until_us"], row["seen_us"]) == (None, None)
+    (row,) = await sql(database, "SELECT paused_until_us, seen_us, held_us FROM linked_phones")
+    assert (row["paused_until_us"], row["seen_us"]) == (None, row["held_us"]), "its linking was a sign of life"
 
 
 async def test_signs_of_life_only_move_forward_and_only_the_holder_gives_them(database: Database) -> None:
     await link(database, "sess_1", holder="w1")
-    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    await beat(database, "w1")
+    at = datetime.now(UTC) + timedelta(hours=1)
     for worker_id, when in (("w1", at), ("w1", at - LAPSE), ("w2", at + LAPSE)):
         await database.run(partial(SEEN.seen, worker_id=worker_id, times={"sess_1": when}))
     seen = await database.run(partial(SEEN.sightings, client_id="default"))
-    assert seen == {"sess_1": Sighting("w1", at)}
+    assert seen == {"sess_1": Sighting("w1", at, connected=True)}
     assert await database.run(partial(SEEN.sightings, client_id="another")) == {}
+
+
+async def connected(database: Database) -> bool:
+    (sighting,) = (await database.run(partial(SEEN.sightings, client_id="default"))).values()
+    return sighting.connected
+
+
+async def test_a_phone_is_connected_by_what_its_holder_has_heard_since_it_holds_it(database: Database) -> None:
+    await link(database, "sess_1", holder="w1")
+    assert not await connected(database), "who never beat is dead"
+    await beat(database, "w1")
+    assert await connected(database), "its linking has proved it"
+    fast = datetime.now(UTC) + timedelta(hours=1)
+    await database.run(partial(SEEN.seen, worker_id="w1", times={"sess_1": fast}))
+    await beat(database, "w1", ago=LAPSE)
+    assert not await connected(database), "its holder is dead"
+    await beat(database, "w2")
+    assert await adopt(database, "w2") == ["sess_1"]
+    assert not await connected(database), "what the dead one saw, by a fast clock, proves nothing"
+    await database.run(partial(SEEN.connected, session_id="sess_1"))
+    assert await connected(database)
+    await database.run(HOLDERS.free_all)
+    assert not await connected(database)
+
+
+async def test_what_was_heard_since_a_phone_was_linked_makes_it_another_thing_than_just_linked(
+    database: Database,
+) -> None:
+    await link(database, "sess_1", holder="w1")
+    await link(database, "sess_2", phone="+33639980002")
+
+    async def just_linked(session_id: str) -> bool:
+        owner = await database.run(partial(SEEN.owner, session_id=session_id))
+        return owner is not None and owner.just_linked
+
+    assert [await just_linked("sess_1"), await just_linked("sess_2")] == [True, False]
+    await database.run(partial(SEEN.connected, session_id="sess_1"))
+    assert not await just_linked("sess_1")
 
 
 async def test_a_wish_to_reconnect_reaches_the_holder_and_no_other_clients_phone(database: Database) -> None:

@@ -279,9 +279,6 @@ async def test_pages_let_nothing_in_and_nothing_out(http: httpx.AsyncClient) -> 
     style = page.text.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in policy
-    assert page.headers["referrer-policy"] == "no-referrer"
-    assert page.headers["cache-control"] == "no-store"
-    assert page.headers["x-content-type-options"] == "nosniff"
     assert "style=" not in page.text, "the policy would drop it"
     assert "http" not in page.text, "nothing is loaded from anywhere"
 

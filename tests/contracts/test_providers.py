@@ -62,7 +62,8 @@ REFUSALS = {
 DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
 SENTENCES = {
     "a phone is linked by a code": "linking",
-    "deleted messages are told": "captures",
+    "deleted messages are told": "deletions",
+    "view-once messages are told": "view_once",
     "the keys of a linked phone can be exported": "device_keys",
 }
 
@@ -71,12 +72,6 @@ SENTENCES = {
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     async with BENCHES[request.param](tmp_path) as bench:
         yield bench
-
-
-def of_those(**wanted: bool) -> pytest.MarkDecorator:
-    """Only the benches that declare this."""
-    names = [name for name, made in BENCHES.items() if all(getattr(made, one) is it for one, it in wanted.items())]
-    return pytest.mark.parametrize("bench", names, indirect=True)
 
 
 def suffering(mishap: Mishap) -> pytest.MarkDecorator:
@@ -184,7 +179,7 @@ async def test_a_medium_waits_while_whatsapp_or_the_phone_is_away(bench: Bench) 
     await bench.writes(IncomingType.IMAGE)
     (heard, *_) = await bench.ear.until(Incoming)
     assert heard.attachment is not None
-    if bench.tells_connections and bench.provider.abilities.linking:
+    if bench.needs_connection:
         await bench.provider.connections.release(session_id=SESSION)
     else:
         await bench.suffers(Mishap.AWAY)
@@ -192,8 +187,9 @@ async def test_a_medium_waits_while_whatsapp_or_the_phone_is_away(bench: Bench) 
         await bench.fetch(heard.attachment)
 
 
-@of_those(tells_view_once=True)
-async def test_what_can_be_looked_at_once_is_a_notice(bench: Bench) -> None:
+async def test_what_can_be_looked_at_once_is_a_notice_where_that_is_told(bench: Bench) -> None:
+    if not bench.provider.abilities.view_once:
+        return  # Meta tells of none
     provider_id = await bench.writes_view_once()
     (heard, *_) = await bench.ear.until(Incoming)
     assert (heard.provider_id, heard.sender, heard.view_once) == (provider_id, THEIRS, True)
@@ -201,7 +197,7 @@ async def test_what_can_be_looked_at_once_is_a_notice(bench: Bench) -> None:
 
 
 async def test_a_deleted_message_is_told_where_deletions_are(bench: Bench) -> None:
-    if not bench.provider.abilities.captures:
+    if not bench.provider.abilities.deletions:
         return  # Meta tells of none
     provider_id = await bench.writes(IncomingType.TEXT, "oops")
     await bench.ear.until(Incoming)
@@ -224,20 +220,27 @@ async def test_holding_and_releasing_may_be_repeated(bench: Bench) -> None:
     for _ in range(2):
         await connections.hold(session_id=SESSION, device=bench.device, proxy=None)
     assert await bench.send(outgoing(bench))
-    if bench.tells_connections:
-        await eventually(lambda: SESSION in connections.evidence(), "evidence", limit=10)
+    await eventually(lambda: SESSION in connections.evidence(), "evidence", limit=10)
     for _ in range(2):
         await connections.release(session_id=SESSION)
     await connections.release(session_id="sess_nobody")
     assert SESSION not in connections.evidence()
     before = len(bench.ear.connections())
     await connections.hold(session_id=SESSION, device=bench.device, proxy=None)
-    if bench.tells_connections:
-        await eventually(lambda: bench.ear.connections()[before:][-1:] == [Connection.CONNECTED], limit=20)
+    await eventually(lambda: bench.ear.connections()[before:][-1:] == [Connection.CONNECTED], limit=20)
     assert await bench.send(outgoing(bench))
 
 
-@of_those(tells_connections=True)
+async def test_a_connection_that_is_lost_and_there_again_is_told(bench: Bench) -> None:
+    before = len(bench.ear.connections())
+    await bench.loses_connection()
+    await eventually(lambda: bench.ear.connections()[before:][-1:] == [Connection.CONNECTED], limit=LIMIT_S)
+    assert bench.ear.connections()[before:][:-1] == [Connection.DISCONNECTED]
+    lost = bench.ear.of(ConnectionChanged)[before]
+    assert lost.reason
+    assert await bench.send(outgoing(bench))
+
+
 async def test_a_device_that_was_taken_away_is_told(bench: Bench) -> None:
     await bench.removes_device()
     await eventually(lambda: Connection.LOGGED_OUT in bench.ear.connections())
@@ -362,7 +365,7 @@ async def test_the_documentation_says_what_each_declares() -> None:
         open_cloud_provider(replace(setting, coexistence=True), clock=Clock(), redactor=Redactor(), **more) as beside,
     ):
         declared = {"sandbox": sandbox.ABILITIES, "multidevice": multidevice.ABILITIES, "cloud_api": cloud.abilities}
-        assert beside.abilities == replace(cloud.abilities, captures=True)
+        assert beside.abilities == replace(cloud.abilities, deletions=True)
     head, *rows = [line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     assert [name.strip("`") for name in head] == list(declared)
     said = {row[0].strip("`"): [cell.startswith("yes") for cell in row[1:]] for row in rows}

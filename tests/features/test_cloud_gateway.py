@@ -213,25 +213,50 @@ async def test_a_lost_answer_is_unknown_until_meta_tells_of_our_reference(house:
     assert len(house.graph.messages) == 1, "nothing is sent twice"
 
 
-async def test_what_comes_in_is_kept_with_its_medium_where_the_session_agrees(house: House) -> None:
-    house.graph.media["1310463202926571"] = ("image/png", 1000)
-    medium = {"id": "1310463202926571", "mime_type": "image/png", "caption": "regarde"}
-    await house.hears("image", medium, "wamid.before")
-    agreed = {"deleted": True, "view_once": True}
-    answer = await house.api.put(f"/api/whatsapp/sessions/{SESSION}/capture", json=agreed)
-    assert answer.status_code == 200
-    for _ in range(2):  # Meta repeats itself
-        await house.hears("image", medium)
+async def test_what_comes_in_is_kept_with_its_medium_where_the_session_agrees(
+    tmp_path: Path, graph: GraphServer
+) -> None:
+    async with opened(tmp_path, graph, whatsapp_cloud_coexistence=True) as house:
+        await house.until_session("connected")
+        house.graph.media["1310463202926571"] = ("image/png", 1000)
+        medium = {"id": "1310463202926571", "mime_type": "image/png", "caption": "regarde"}
+        await house.hears("image", medium, "wamid.before")
+        agreed = {"deleted": True, "view_once": False}
+        answer = await house.api.put(f"/api/whatsapp/sessions/{SESSION}/capture", json=agreed)
+        assert answer.status_code == 200
+        for _ in range(2):  # Meta repeats itself
+            await house.hears("image", medium)
 
-    async def look() -> Json:
-        found = await house.items("/api/inbox/messages")
-        return found[0] if found else {"media": {}}
+        async def look() -> Json:
+            found = await house.items("/api/inbox/messages")
+            return found[0] if found else {"media": {}}
 
-    kept = await until(look, lambda found: found["media"].get("url") is not None)
-    assert (kept["from"], kept["from_name"], kept["text"]) == (f"+{THEIR_NUMBER}", "Camille Exemple", "regarde")
-    assert len(await house.items("/api/inbox/messages")) == 1
-    served = await house.api.get(kept["media"]["url"])
-    assert (served.status_code, served.content) == (200, bytes(1000))
+        kept = await until(look, lambda found: found["media"].get("url") is not None)
+        assert (kept["from"], kept["from_name"], kept["text"]) == (f"+{THEIR_NUMBER}", "Camille Exemple", "regarde")
+        assert len(await house.items("/api/inbox/messages")) == 1
+        served = await house.api.get(kept["media"]["url"])
+        assert (served.status_code, served.content) == (200, bytes(1000))
+
+
+@pytest.mark.parametrize(
+    ("coexistence", "agreed", "untold"),
+    [
+        (False, {"deleted": True, "view_once": True}, ["deleted", "view_once"]),
+        (False, {"deleted": True, "view_once": False}, ["deleted"]),
+        (True, {"deleted": True, "view_once": True}, ["view_once"]),
+        (True, {"deleted": True, "view_once": False}, None),
+        (False, {"deleted": False, "view_once": False}, None),
+    ],
+)
+async def test_what_meta_never_tells_of_is_refused_at_the_door(
+    tmp_path: Path, graph: GraphServer, agreed: Json, untold: list[str] | None, *, coexistence: bool
+) -> None:
+    async with opened(tmp_path, graph, whatsapp_cloud_coexistence=coexistence) as house:
+        await house.until_session("connected")
+        answer = await house.api.put(f"/api/whatsapp/sessions/{SESSION}/capture", json=agreed)
+        said = answer.json()
+        assert (said.get("code"), said.get("captures")) == ("not_offered" if untold else None, untold)
+        assert answer.status_code == (422 if untold else 200)
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Hub-Signature-256": ""}, {"X-Hub-Signature-256": "sha256=" + "0" * 64}])

@@ -78,6 +78,9 @@ class Pump:
     def is_busy(self, session_id: str) -> bool:
         return session_id in self.busy
 
+    def back(self, session_id: str) -> None:
+        pass
+
     def changed(self) -> None:
         self.changes += 1
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from passerelle.app import App
 from passerelle.messages.adapters.queue import SqlOutboxQueue
+from passerelle.messages.agenda import LONGEST_HOLD
 from passerelle.messages.model import Content, Draft, Message, Status
 from passerelle.messages.run import Pump
 from passerelle.sandbox.faults import FaultKind
@@ -21,7 +23,7 @@ from passerelle.sandbox.host import WORLD_FILE
 from passerelle.sandbox.world import World
 from passerelle.sessions.model import SessionState
 from passerelle.whatsapp.model import MessageType, Outgoing
-from passerelle.whatsapp.sending import DeviceGone, Remedy, SendRefused
+from passerelle.whatsapp.sending import DeviceGone, PhoneOffline, Remedy, SendRefused
 
 from apps import ME, gateway, linked
 from servers import eventually
@@ -233,3 +235,44 @@ async def test_a_worker_that_is_stopped_at_any_moment_leaves_nothing_in_doubt(tm
         assert set(states) <= {Status.PENDING, Status.SENT}
         arrived = arrivals(tmp_path)
         assert states.count(Status.SENT) == arrived, "what was handed over is known to be"
+
+
+class Offline:
+    """A `Sender` whose phone is offline until it is `here`."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.here = False
+
+    def was_asked(self, times: int) -> bool:
+        return self.asked >= times
+
+    async def prepare(self, _outgoing: Outgoing) -> str | None:
+        return None
+
+    async def send(self, outgoing: Outgoing, *, prepared: str | None) -> str:  # noqa: ARG002 -- the port's signature
+        self.asked += 1
+        if not self.here:
+            raise PhoneOffline
+        return f"wa_{outgoing.reference}"
+
+
+@pytest.mark.mission("Z2")
+async def test_what_waited_for_a_phone_goes_as_soon_as_it_is_connected(tmp_path: Path) -> None:
+    sender = Offline()
+    async with gateway(tmp_path, sender=sender) as app:
+        session, world = await linked(app), world_of(app)
+        world.set_phone(session.phone_number, online=False)
+        await is_now(app, session.id, SessionState.DISCONNECTED)
+        messages = await send(app, *map(draft, range(3)))
+        for tries in range(1, 7):  # each makes the next wait longer, up to 30 s
+            await eventually(partial(sender.was_asked, tries), f"try {tries}", 30)
+            await looks_again(app)  # its failure is written down
+            world.advance(LONGEST_HOLD)
+        await eventually(partial(sender.was_asked, sender.asked + 1), "one more try", 30)
+        would_wait_until = app.clock.now() + LONGEST_HOLD
+        sender.here = True
+        world.set_phone(session.phone_number, online=True)
+        for message in messages:
+            now = await becomes(app, message, Status.SENT, Status.DELIVERED, limit=60)
+            assert now.history[-1].at < would_wait_until

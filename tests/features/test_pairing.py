@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from passerelle.pairing.model import (
     Confirming,
     InvalidUser,
     PairingInProgress,
+    QrNotReady,
     Status,
     UnknownAttempt,
 )
@@ -33,6 +35,7 @@ from servers import eventually
 pytestmark = pytest.mark.anyio
 CODE = re.compile(r"[1-9A-HJ-NP-TV-Z]{4}-[1-9A-HJ-NP-TV-Z]{4}")
 SOON = timedelta(seconds=10)
+OTHER = "+33639980002"
 
 
 @pytest.fixture
@@ -69,6 +72,26 @@ async def test_a_second_wish_of_the_same_user_meets_the_open_attempt(app: App) -
     assert refused.value.text.fr == "Une opération est déjà en cours pour votre compte."
     assert refused.value.retry_after is not None
     assert timedelta(minutes=4) < refused.value.retry_after <= timedelta(minutes=5)
+
+
+async def test_a_qr_code_that_another_phone_scans_links_nobody(app: App, world: World) -> None:
+    attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)
+    async with asyncio.timeout(30):
+        while (shown := await qr_of(app, attempt.session_id)) is None:  # noqa: ASYNC110 -- rows set no events
+            await asyncio.sleep(0.01)
+    assert world.enter_code(OTHER, shown).number == OTHER
+    ended = await ended_as(app, attempt)
+    assert (ended.status, ended.reason) == (Status.FAILED, "another_phone")
+    assert world.phone(OTHER).links == (), "it is unlinked again"
+    assert (await app.sessions.read_all(ME)).sessions == []
+    again = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)
+    assert again.status is Status.CODE_ISSUED, "the right phone may try at once"
+
+
+async def qr_of(app: App, session_id: str) -> str | None:
+    with suppress(QrNotReady):
+        return (await app.pairing.qr(ME, session_id)).qr
+    return None
 
 
 async def test_a_number_that_somebody_else_is_linking_is_taken(app: App) -> None:

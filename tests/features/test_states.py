@@ -10,7 +10,7 @@ import pytest
 
 from holders import Holder
 from passerelle.app import App
-from passerelle.sessions.adapters.holders import SqlSeenBook
+from passerelle.sessions.adapters.holders import SqlHolderBook, SqlSeenBook
 from passerelle.sessions.model import Session, SessionState
 from passerelle.sessions.states import CONFLICT, RESTRICTED_FOR, States
 from passerelle.whatsapp.model import Connection, ConnectionChanged
@@ -19,7 +19,7 @@ from apps import ME, gateway, linked
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z5")]
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
-SEEN = SqlSeenBook()
+SEEN, HOLDERS = SqlSeenBook(), SqlHolderBook()
 
 
 class Room:
@@ -52,6 +52,12 @@ class Room:
         session, _ = await self.app.sessions.get(ME, self.session.id)
         return session.state, session.state_reason
 
+    async def restart(self) -> None:
+        """Nobody holds the phone; then its holder of before does, and has heard nothing yet."""
+        await self.app.database.run(HOLDERS.free_all)
+        await self.holder.look()
+        self.states = self.hearing()
+
     async def paused_until(self) -> datetime | None:
         owner = await self.app.database.read(partial(SEEN.owner, session_id=self.session.id))
         return None if owner is None else owner.paused_until
@@ -79,6 +85,25 @@ async def test_what_a_connection_tells_is_the_state_and_is_written_down_once(roo
     await room.hear(Connection.CONNECTED, 4 * SECOND)
     assert await room.shown() == (SessionState.CONNECTED, None)
     assert await room.told() == ["session.disconnected", "session.connected"]
+
+
+async def test_a_phone_whose_holder_has_no_connection_yet_is_connecting(room: Room) -> None:
+    assert (await room.shown())[0] is SessionState.CONNECTED, "it was just linked"
+    await room.restart()
+    assert await room.shown() == (SessionState.CONNECTING, None)
+    await room.hear(Connection.CONNECTED, SECOND)
+    assert (await room.shown())[0] is SessionState.CONNECTED
+    await room.hear(Connection.DISCONNECTED, 2 * SECOND, reason="away")
+    await room.restart()
+    assert await room.shown() == (SessionState.DISCONNECTED, "away"), "that is as bad, and says why"
+
+
+async def test_the_first_connection_after_linking_is_no_news(room: Room) -> None:
+    await room.hear(Connection.CONNECTED, SECOND)
+    assert await room.told() == []
+    await room.restart()
+    await room.hear(Connection.CONNECTED, 2 * SECOND)
+    assert await room.told() == ["session.connected"]
 
 
 async def test_what_comes_late_is_ignored(room: Room) -> None:

@@ -55,7 +55,7 @@ async def test_a_typed_code_links_the_phone(world: World, linker: Linker) -> Non
     code = await linking.request_code()
     link = world.enter_code(NUMBER, code.code)
     assert await told(linking) == CodeTyped()
-    assert await told(linking) == DeviceLinked(device=link.device)
+    assert await told(linking) == DeviceLinked(device=link.device, phone_number=link.number)
     assert re.fullmatch(r"33639980001:\d+@s\.whatsapp\.net", link.device)
     state = world.phone(NUMBER)
     assert state.links == (link,)
@@ -260,7 +260,7 @@ async def test_sixty_phones_do_not_disturb_each_other(world: World, linker: Link
         code = await linking.request_code()
         linked = world.enter_code(number, code.code)
         assert await told(linking) == CodeTyped()
-        assert await told(linking) == DeviceLinked(device=linked.device)
+        assert await told(linking) == DeviceLinked(device=linked.device, phone_number=linked.number)
         await linking.close()
 
     await asyncio.gather(*(link(n) for n in range(60)))

@@ -159,7 +159,11 @@ async def test_a_device_may_be_removed_right_after_it_was_linked(world: World, l
     assert world.phone(NUMBER).links == (link,)
     async with asyncio.timeout(5):
         heard = [await told(linking) for _ in range(4)]
-    assert heard[:3] == [CodeTyped(), DeviceLinked(device=link.device), LoggedOut(reason="device_removed")]
+    assert heard[:3] == [
+        CodeTyped(),
+        DeviceLinked(device=link.device, phone_number=link.number),
+        LoggedOut(reason="device_removed"),
+    ]
     assert isinstance(heard[3], ConnectionLost)
     assert world.phone(NUMBER).links == ()
 

@@ -1,13 +1,14 @@
 """Leads and who gets them."""
 
 from passerelle.app.base import Base, own_url
-from passerelle.app.secret import secret_key
+from passerelle.app.secret import secret_keys
 from passerelle.idempotency.adapters.sql import SqlKeyBook
 from passerelle.leads.adapters.contractors import SqlCapacity, SqlContractorBook
 from passerelle.leads.adapters.leads import SqlLeads
 from passerelle.leads.adapters.table import LeadsTable
 from passerelle.leads.assignment import Assignment
 from passerelle.leads.contractors import Contractors
+from passerelle.leads.intake import Intake
 from passerelle.leads.jobs import LeadJobs
 from passerelle.leads.links import ConfirmLinks
 from passerelle.leads.notify import LeadNotifications
@@ -21,7 +22,7 @@ def compose_settlements(base: Base, table: LeadsTable, webhooks: Webhooks) -> Se
     """Leads hear what becomes of their messages, and clients' systems of all."""
     leads = SqlLeads(table)
     notifications = LeadNotifications(finder=leads, table=leads, clock=base.clock, lang=base.settings.lang)
-    return Settlements(notifications, webhooks=webhooks, clock=base.clock)
+    return Settlements(notifications, webhooks=webhooks, clock=base.clock, metrics=base.metrics)
 
 
 def compose_leads(
@@ -29,6 +30,7 @@ def compose_leads(
 ) -> tuple[Leads, Contractors, LeadJobs]:
     """The verbs of leads and of contractors, and the worker's side."""
     settings, database, clock = base.settings, base.database, base.clock
+    secret, *earlier = secret_keys(settings)
     book, contractor_book = SqlLeads(table), SqlContractorBook()
     assignment = Assignment(
         book=book,
@@ -43,14 +45,15 @@ def compose_leads(
         lang=settings.lang,
     )
     leads = Leads(
+        intake=Intake(book=book, finder=book, keys=SqlKeyBook()),
         book=book,
         finder=book,
         table=book,
         contractors=contractor_book,
         assignment=assignment,
-        keys=SqlKeyBook(),
         links=ConfirmLinks(
-            secret=secret_key(settings),
+            secret=secret,
+            earlier=earlier,
             public_url=settings.public_url or own_url(settings),
         ),
         database=database,

@@ -13,10 +13,11 @@ from passerelle.coordination.news import News
 from passerelle.coordination.ports import QueueWorker
 from passerelle.db import Database
 from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue, SqlCooldownBook, SqlQrBook
+from passerelle.pairing.intake import Intake
 from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import Attempt
-from passerelle.pairing.run import Tools
 from passerelle.pairing.service import Pairing
+from passerelle.pairing.tools import Tools
 from passerelle.sessions.service import Sessions
 from passerelle.webhooks.service import Webhooks
 
@@ -39,13 +40,17 @@ def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> Pairi
     news = News[Attempt](look=_look(book, base.database) if base.database.shared else None)
     announced = base.redis.configured and not base.redis.is_rest
     announcer = BullAnnouncer(base.link) if announced else None
+    chain = AnnouncerChain(announcer, wake_poller=due.set)
+    intake = Intake(
+        book=book, cooldowns=cooldowns, sessions=sessions, announcer=chain, database=base.database, clock=base.clock
+    )
     pairing = Pairing(
         book=book,
         qrs=qrs,
-        cooldowns=cooldowns,
+        intake=intake,
         sessions=sessions,
         locks=RedisLocks(base.link),
-        announcer=AnnouncerChain(announcer, wake_poller=due.set),
+        announcer=chain,
         news=news,
         database=base.database,
         clock=base.clock,

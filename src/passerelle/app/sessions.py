@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from passerelle.app.base import Base
 from passerelle.app.provider import CONNECT_EVERY, account_of, cloud_session_id
-from passerelle.app.secret import secret_key
+from passerelle.app.secret import secret_keys
 from passerelle.clients.model import DEFAULT_CLIENT
 from passerelle.records.service import Records
 from passerelle.sessions.adapters.holders import SqlHolderBook, SqlSeenBook
@@ -37,7 +37,7 @@ class SessionParts:
 def compose_sessions(base: Base, records: Records, webhooks: Webhooks) -> SessionParts:
     """The verbs, and the worker's side."""
     database, clock, provider, worker_id = base.database, base.clock, base.provider, base.worker_id
-    book, seen, proxies = SqlHolderBook(), SqlSeenBook(), SqlProxyBook(ProxySeal(secret_key(base.settings)))
+    book, seen, proxies = SqlHolderBook(), SqlSeenBook(), SqlProxyBook(ProxySeal(*secret_keys(base.settings)))
     sessions = Sessions(
         records=records,
         phones=SqlPhoneBook(),

@@ -14,6 +14,7 @@ from passerelle.leads.model import Contractor, EarlierLead, Lead, LeadStatus
 from passerelle.leads.service import Leads
 
 _HEADERS = [{"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 200}}]
+_REPEATED: dict[int | str, dict[str, Any]] = {200: {"description": "Asked before, with this Idempotency-Key"}}
 Limit = Annotated[int, Query(ge=1, le=1000)]
 _PHONE = AliasChoices("phone", "phone_number", "phoneNumber")
 
@@ -76,7 +77,7 @@ def routes(leads: Leads, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
     router = APIRouter(prefix="/api/leads", tags=["leads"])
     asking = Annotated[Caller, Depends(caller)]
 
-    @router.post("", status_code=201, openapi_extra={"parameters": _HEADERS})
+    @router.post("", status_code=201, openapi_extra={"parameters": _HEADERS}, responses=_REPEATED)
     async def ask(wish: LeadWish, who: asking, request: Request) -> JSONResponse:
         """A customer asks: give him ``confirm_url``."""
         key = request.headers.get("idempotency-key")

@@ -1,28 +1,27 @@
 """Ask for somebody, confirm, follow, hand on, close: a lead goes to one contractor, whatever WhatsApp does."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from passerelle.clients.model import DEFAULT_CLIENT, Caller
 from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
 from passerelle.db import Database, Tx
-from passerelle.db.units import from_us, to_us
-from passerelle.idempotency.model import KEY_LIFE, IdempotencyConflict, Key, checked, fingerprint
-from passerelle.idempotency.ports import KeyBook
+from passerelle.idempotency.model import checked
 from passerelle.leads.assignment import Assignment
+from passerelle.leads.cursors import cursor_of, read_cursor
 from passerelle.leads.faults import (
     ContractorFull,
     ContractorInactive,
     EarlierRow,
-    InvalidCursor,
     LeadClosed,
     LinkExpired,
     UnknownContractor,
     UnknownLead,
 )
+from passerelle.leads.intake import Intake
 from passerelle.leads.links import ConfirmLinks
 from passerelle.leads.model import (
     EarlierLead,
@@ -53,24 +52,24 @@ class Leads:
     def __init__(
         self,
         *,
+        intake: Intake,
         book: LeadBook,
         finder: LeadFinder,
         table: LeadTable,
         contractors: ContractorBook,
         assignment: Assignment,
-        keys: KeyBook,
         links: ConfirmLinks,
         database: Database,
         clock: Clock,
         link_ttl: timedelta,
     ) -> None:
         """`link_ttl` is how long a customer may take to confirm, in business time."""
+        self._intake = intake
         self._book = book
         self._finder = finder
         self._table = table
         self._contractors = contractors
         self._assignment = assignment
-        self._keys = keys
         self._links = links
         self._database = database
         self._clock = clock
@@ -100,7 +99,7 @@ class Leads:
         """
         inquiry = read_inquiry(name=name, phone=phone, trade=trade, area=area, description=description)
         lead = self._new(caller, inquiry)
-        return await self._database.run(partial(self._write_down, lead=lead, key=checked(idempotency_key)))
+        return await self._database.run(partial(self._intake.write_down, lead=lead, key=checked(idempotency_key)))
 
     async def get(self, caller: Caller, lead_id: str) -> Lead | EarlierLead:
         """The lead as it stands.
@@ -116,7 +115,7 @@ class Leads:
         Raises:
             InvalidCursor: it was not made here.
         """
-        before, earlier = _read_cursor(cursor)
+        before, earlier = read_cursor(cursor)
 
         async def read(tx: Tx) -> list[Lead | EarlierLead]:
             found: list[Lead | EarlierLead] = []
@@ -127,7 +126,7 @@ class Leads:
             return found
 
         found = await self._database.read(read)
-        return Page(leads=found[:limit], next_cursor=_cursor(found[limit - 1]) if len(found) > limit else None)
+        return Page(leads=found[:limit], next_cursor=cursor_of(found[limit - 1]) if len(found) > limit else None)
 
     def confirm_url(self, lead: Lead) -> str:
         """Where its customer confirms."""
@@ -245,26 +244,6 @@ class Leads:
             link_expires_at=now + self._link_ttl,
         )
 
-    async def _write_down(self, tx: Tx, *, lead: Lead, key: str | None) -> tuple[Lead, bool]:
-        if key is not None:
-            mine = Key(
-                client_id=lead.client_id,
-                verb="lead",
-                key=key,
-                fingerprint=fingerprint(asdict(lead.inquiry)),
-                result=(lead.nonce,),
-                expires_at=lead.created_at + KEY_LIFE,
-            )
-            (used,) = await self._keys.use(tx, [mine], now=lead.created_at)
-            if used.fingerprint != mine.fingerprint:
-                raise IdempotencyConflict
-            if used.result != mine.result:
-                earlier = await self._finder.by_nonces(tx, list(used.result))
-                if not earlier:
-                    raise UnknownLead
-                return next(iter(earlier.values())), False
-        return await self._book.insert(tx, lead), True
-
     async def _get(self, tx: Tx, *, caller: Caller, lead_id: str) -> Lead | EarlierLead:
         if not lead_id.isprintable():
             raise UnknownLead
@@ -313,21 +292,3 @@ class Leads:
         if lead is None or not (lead.confirmed_at is not None or self.can_be_confirmed(lead)):
             raise LinkExpired
         return lead
-
-
-def _cursor(lead: Lead | EarlierLead) -> str:
-    return f"{to_us(lead.created_at)}.{lead.id}" if isinstance(lead, Lead) else f".{lead.id}"
-
-
-def _read_cursor(cursor: str) -> tuple[tuple[datetime, str] | None, str]:
-    """After which lead of ours, or after which earlier row, a page begins.
-
-    Raises:
-        InvalidCursor: it was not made here.
-    """
-    when, dot, lead_id = cursor.partition(".")
-    if not cursor:
-        return None, ""
-    if not dot or not lead_id or not lead_id.isprintable() or (when and not (when.isdecimal() and len(when) < 18)):  # noqa: PLR2004
-        raise InvalidCursor
-    return ((from_us(int(when)), lead_id), "") if when else (None, lead_id)

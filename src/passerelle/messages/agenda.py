@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from passerelle.clock import Clock
 from passerelle.messages.model import Message
 from passerelle.messages.pacing import Limits, Pace
-from passerelle.messages.policy import Hold, Why
+from passerelle.messages.policy import PASSING, Hold, Why
 from passerelle.messages.ports import Claim, Speaker
 
 SLOTS = 4000  # sixteen sessions whose provider hangs must not hold up a seventeenth
@@ -33,6 +33,7 @@ class Agenda:
         self._heard: set[str] = set()
         self._in_hand: defaultdict[str, int] = defaultdict(int)
         self._holds: dict[str, datetime] = {}
+        self._away: set[str] = set()
         self._failures: defaultdict[str, int] = defaultdict(int)
 
     def look(self) -> None:
@@ -96,13 +97,25 @@ class Agenda:
 
     def hold(self, hold: Hold) -> None:
         """Nothing of this session before then; a provider that stays away is asked less and less often."""
-        if hold.why is Why.AWAY and self.is_held(hold.session_id):
+        longer = hold.why is Why.THROTTLED and hold.session_id in self._away  # `back` must not end it
+        if hold.why in PASSING and self.is_held(hold.session_id) and not longer:
             return  # one outage, met by many at once
         span = hold.until - self._clock.now()
-        if hold.why is Why.AWAY:
+        if hold.why in PASSING:
             span = min(span * 2 ** min(self._failures[hold.session_id], 10), max(span, LONGEST_HOLD))
         self._failures[hold.session_id] += 1
         self._holds[hold.session_id] = self._clock.now() + span
+        if hold.why is Why.AWAY:
+            self._away.add(hold.session_id)
+        else:
+            self._away.discard(hold.session_id)
+
+    def back(self, session_id: str) -> None:
+        """Its phone is connected: what waits for nothing else may be tried, one at first as after any failure."""
+        if session_id in self._away:
+            self._away.remove(session_id)
+            del self._holds[session_id]
+            self.go_on(session_id)
 
     def spoke(self, session_id: str) -> None:
         """WhatsApp took a message of this session."""

@@ -31,6 +31,8 @@ _HEADERS = [  # read by hand: as a parameter it would cost each request a tenth 
     {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 200}},
 ]
 
+_REPEATED: dict[int | str, dict[str, Any]] = {200: {"description": "Written before, with this Idempotency-Key"}}
+
 
 def _plain(template: dict[str, Any]) -> dict[str, Any]:
     """The template, if it can be kept and shown: JSON of numbers that are some, text that is text, not too deep."""
@@ -134,13 +136,13 @@ def routes(messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> APIR
 def _add_sending(router: APIRouter, messages: Messages, caller: Callable[..., Awaitable[Caller]]) -> None:
     asking = Annotated[Caller, Depends(caller)]
 
-    @router.post("", status_code=202, openapi_extra={"parameters": _HEADERS})
+    @router.post("", status_code=202, openapi_extra={"parameters": _HEADERS}, responses=_REPEATED)
     async def send(wish: MessageWish, who: asking, request: Request) -> JSONResponse:
         """Write a message down: it is sent at once, or at `send_at`, and tracked until it is read."""
         sent, again = await _enqueued(messages, who, [wish], wish, request)
         return JSONResponse(_shown(sent[0]), status_code=200 if again else 202)
 
-    @router.post("/batch", status_code=202, openapi_extra={"parameters": _HEADERS})
+    @router.post("/batch", status_code=202, openapi_extra={"parameters": _HEADERS}, responses=_REPEATED)
     async def send_all(wish: BatchWish, who: asking, request: Request) -> JSONResponse:
         """Write many messages down: all of them, or none."""
         sent, again = await _enqueued(messages, who, wish.messages, wish, request)

@@ -17,7 +17,7 @@ from passerelle.idempotency.model import KEY_LIFE, IdempotencyConflict, Key
 from passerelle.idempotency.ports import KeyBook
 from passerelle.messages.faults import InvalidSchedule
 from passerelle.messages.links import MessageMedia
-from passerelle.messages.model import UNBOUND, Draft, Event, Message
+from passerelle.messages.model import UNBOUND, Draft, Event, Message, UnknownMessage
 from passerelle.messages.ports import CHANNEL, Outbox
 from passerelle.sessions.ports import Voice
 from passerelle.sessions.service import Sessions
@@ -212,6 +212,8 @@ class Intake:
         if wish.key is None or used.fingerprint != wish.key.fingerprint:
             return IdempotencyConflict()
         found = await self._outbox.find(tx, client_id=wish.client_id, ids=used.result)
+        if not found:  # erased with the person that they were for
+            return UnknownMessage()
         return Enqueued([found[message_id] for message_id in used.result if message_id in found], repeated=True)
 
     async def _answer(self, tx: Tx, wish: Wish, speakers: dict[Voice, Voice]) -> Answer:

@@ -26,9 +26,13 @@ class Why(StrEnum):
     """Why a session must say nothing."""
 
     AWAY = "away"  # the provider, or the phone, cannot be reached: no news to anybody
+    THROTTLED = "throttled"  # it has said too much: no news either
     PAUSED = "paused"  # WhatsApp restricted the account
     OVER = "over"  # it is restricted no more
     GONE = "gone"  # the phone has removed our device
+
+
+PASSING = frozenset({Why.AWAY, Why.THROTTLED})  # over by itself, soon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def _refused(message: Message, fault: SendRefused, now: datetime) -> Verdict:
     until = now + (fault.wait or WAITS[fault.remedy])
     if fault.remedy is Remedy.THROTTLE_RECIPIENT:
         return _verdict(message, Status.PENDING, now, attempt=0, due_at=until, error=fault.reason, whole_lane=True)
-    why = Why.PAUSED if fault.remedy is Remedy.PAUSE_ACCOUNT else Why.AWAY
+    why = Why.PAUSED if fault.remedy is Remedy.PAUSE_ACCOUNT else Why.THROTTLED
     return _snoozed(message, now, fault.reason, until=until, why=why)
 
 

@@ -85,10 +85,6 @@ class ContactBook(Protocol):
         """By session, for every linked phone of the client."""
         ...
 
-    async def erase(self, tx: Tx, *, client_id: str, phone: str) -> None:
-        """Nothing of the client's tells any more that somebody spoke with `phone`."""
-        ...
-
 
 class Claim(NamedTuple):
     """A wish to send up to `limit` messages of one session."""

@@ -15,7 +15,7 @@ from passerelle.messages import policy
 from passerelle.messages.agenda import Agenda
 from passerelle.messages.ledger import Ledger
 from passerelle.messages.model import Message, Settled, Status
-from passerelle.messages.policy import Hold, Verdict, Why
+from passerelle.messages.policy import PASSING, Hold, Verdict, Why
 from passerelle.messages.ports import CHANNEL, OutboxSweep, Speaker
 from passerelle.messages.sends import Sends, Tools
 from passerelle.messages.settlements import Settlements
@@ -91,6 +91,11 @@ class Pump:
     def changed(self) -> None:
         """See `sessions.HoldListener`."""
         self._agenda.stale = True
+        self._wake.set()
+
+    def back(self, session_id: str) -> None:
+        """See `sessions.HoldListener`."""
+        self._agenda.back(session_id)
         self._wake.set()
 
     async def _pump_for_ever(self) -> None:
@@ -200,7 +205,7 @@ class Pump:
             self._agenda.go_on(verdict.session_id)
         holds = {(one.hold.session_id, one.hold.why): one.hold for one in batch if one.hold is not None}
         for hold in holds.values():  # many messages meet the same misfortune at once
-            if hold.why is not Why.AWAY:
+            if hold.why not in PASSING:
                 self._aside(self._tell_sessions(hold))
         self._wake.set()
 

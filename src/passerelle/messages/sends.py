@@ -11,6 +11,7 @@ from passerelle.clock import Alarm, Clock
 from passerelle.coalesce import Coalesced
 from passerelle.db import Database, DatabaseAway
 from passerelle.errors import Unavailable
+from passerelle.logs import tell_of
 from passerelle.messages import policy
 from passerelle.messages.links import MessageMedia
 from passerelle.messages.model import Message
@@ -104,6 +105,7 @@ class Sends:
 
     async def _prepare(self, message: Message, outgoing: Outgoing) -> None:
         clock = self._tools.clock
+        _tell_of(message)
         try:
             outgoing = await self._with_address(outgoing)
             async with clock.timeout_at(clock.now() + PREPARE_LIMIT):
@@ -137,6 +139,7 @@ class Sends:
 
     async def _send(self, message: Message, outgoing: Outgoing, prepared: str | None) -> None:
         now = self._tools.clock.now
+        _tell_of(message)
         if self._held(message.session_id):
             self._done(message, policy.not_now(message, now()))
             return
@@ -175,6 +178,10 @@ class Sends:
             task.cancel()
         oldest = next(iter(self._deadlines.values()), None)
         self._alarm = None if oldest is None else self._tools.clock.call_at(oldest, self._ring)
+
+
+def _tell_of(message: Message) -> None:
+    tell_of(request=message.request_id, client=message.client_id, session=message.session_id, message=message.id)
 
 
 def _outgoing(message: Message, device: str) -> Outgoing:

@@ -7,6 +7,7 @@ from passerelle.clock import Clock
 from passerelle.db import Tx
 from passerelle.messages.model import Settled, Status
 from passerelle.messages.ports import SettleListener
+from passerelle.metrics.counters import Metrics
 from passerelle.webhooks.model import Event, EventType
 from passerelle.webhooks.service import Webhooks
 
@@ -22,11 +23,14 @@ EVENTS = {
 class Settlements:
     """Hands on what has changed for the readers of messages; the listener hears of those that carry a reference."""
 
-    def __init__(self, listener: SettleListener, *, webhooks: Webhooks, clock: Clock) -> None:
-        """Tell `listener` and `webhooks`."""
+    def __init__(
+        self, listener: SettleListener, *, webhooks: Webhooks, clock: Clock, metrics: Metrics | None = None
+    ) -> None:
+        """Tell `listener` and `webhooks`; count in `metrics`."""
         self._listener = listener
         self._webhooks = webhooks
         self._clock = clock
+        self._metrics = metrics or Metrics()
 
     async def record(self, tx: Tx, settled: Sequence[Settled]) -> Sequence[Settled]:
         """Write down what follows, in the same transaction; `settled` comes back for `announce`."""
@@ -39,6 +43,7 @@ class Settlements:
 
     def announce(self, settled: Sequence[Settled]) -> None:
         """It is committed."""
+        self._metrics.settled(one.status.value for one in settled)
         meant = [one for one in settled if one.reference is not None]
         if meant:
             self._listener.told(meant)

@@ -14,7 +14,7 @@ from passerelle.whatsapp.model import STATUS_RECIPIENT, Incoming, SessionEvent
 
 
 class Contacts:
-    """Hears who writes to a phone, and forgets whom it shall."""
+    """Hears who writes to a phone."""
 
     def __init__(self, *, book: ContactBook, clock: Clock) -> None:
         """Remember them in `book`."""
@@ -26,11 +26,6 @@ class Contacts:
         told = [Contact(one.session_id, one.sender) for one in events if isinstance(one, Incoming)]
         if told:
             await self._book.heard(tx, told, now=self._clock.now())
-
-    async def erase(self, tx: Tx, *, client_id: str, phone: str) -> bool:
-        """Nothing tells any more that somebody spoke with `phone`; whether something is left: no."""
-        await self._book.erase(tx, client_id=client_id, phone=phone)
-        return False
 
 
 class Strangers:

@@ -22,13 +22,14 @@ from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 
 PATH = "/api/whatsapp/pairing-code"
 ANSWER_LIMIT = timedelta(seconds=25)  # API.md: no code within 25 s is a 202; real time, as every limit of a socket
-SVG = "image/svg+xml"
+SVG, EVENTS = "image/svg+xml", "text/event-stream"
 QR_SCALE, QR_BORDER = 4, 4  # pixels of a module; a border of four modules is the standard's (ISO 18004)
 _UNKEPT = {"Cache-Control": "no-store"}
 _HEADERS = [  # read by hand: as parameters they would cost each request a tenth of its time
     {"in": "header", "name": "Idempotency-Key", "schema": {"type": "string", "maxLength": 200}},
     {"in": "header", "name": "Prefer", "schema": {"type": "string"}, "description": "respond-async: do not wait"},
 ]
+_NO_CODE_YET: dict[int | str, dict[str, Any]] = {202: {"description": "No code yet: follow Location"}}
 _FAULTS = FAULTS | {fault.code: fault for fault in (PairingInProgress, Interrupted, PairingBroke)}
 
 
@@ -47,7 +48,7 @@ def routes(pairing: Pairing, caller: Callable[..., Awaitable[Caller]]) -> APIRou
     router = APIRouter(prefix=PATH, tags=["pairing"])
     asking = Annotated[Caller, Depends(caller)]
 
-    @router.post("", openapi_extra={"parameters": _HEADERS})
+    @router.post("", openapi_extra={"parameters": _HEADERS}, responses=_NO_CODE_YET)
     async def request_code(wish: CodeWish, who: asking, request: Request) -> JSONResponse:
         """Link a phone: the code to type, or where to follow."""
         try:
@@ -68,7 +69,7 @@ def routes(pairing: Pairing, caller: Callable[..., Awaitable[Caller]]) -> APIRou
         """The attempt as it stands."""
         return _shown(await pairing.get(who, attempt_id))
 
-    @router.get("/{attempt_id}/events")
+    @router.get("/{attempt_id}/events", response_class=EventSourceResponse, responses={200: {"content": {EVENTS: {}}}})
     async def follow_attempt(attempt_id: str, who: asking) -> EventSourceResponse:
         """Server-sent events: ``status`` at every change, ``code`` for every code, until the attempt has ended."""
         await pairing.get(who, attempt_id)

@@ -10,7 +10,8 @@ from passerelle.db import Tx
 from passerelle.errors import Unavailable
 from passerelle.pairing.model import INTERRUPTED, Attempt, Status
 from passerelle.pairing.ports import AttemptQueue
-from passerelle.pairing.run import AttemptRun, Tools
+from passerelle.pairing.run import AttemptRun
+from passerelle.pairing.tools import Tools
 
 POLL_EVERY_S = 0.5
 SWEEP_EVERY_S = 3.0

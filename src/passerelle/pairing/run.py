@@ -1,29 +1,21 @@
 """One attempt, from its claim to its end: connect, ask for a code, wait for somebody to type it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cached_property, partial
+from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from passerelle.clock import Clock
-from passerelle.coalesce import Coalesced
-from passerelle.coordination.news import News
-from passerelle.db import Database, DatabaseAway, StorageFull, Tx, Unit
+from passerelle.db import DatabaseAway, StorageFull, Tx
 from passerelle.errors import PasserelleError
 from passerelle.pairing.model import CODES_PER_ATTEMPT, Attempt, Interrupted, PairingBroke, Status
-from passerelle.pairing.ports import AttemptBook, CooldownBook, QrBook
-from passerelle.pairing.service import Pairing
+from passerelle.pairing.tools import Tools
 from passerelle.sessions.model import Session, SessionState
 from passerelle.sessions.ports import Number
-from passerelle.sessions.service import Sessions
-from passerelle.webhooks.model import Event, EventType
-from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.faults import (
     AnotherPhone,
     DeviceRemoved,
@@ -33,92 +25,16 @@ from passerelle.whatsapp.faults import (
 )
 from passerelle.whatsapp.model import CodeTyped, ConnectionLost, DeviceLinked, LinkingEvent, LoggedOut, QrShown
 from passerelle.whatsapp.names import same_phone
-from passerelle.whatsapp.ports import Linker, Linking
+from passerelle.whatsapp.ports import Linking
 
 T = TypeVar("T")
 TRIES_FOR_A_FIRST_CODE = 2  # then the user hears that WhatsApp is away; who had a code is tried for until the end
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 2.0
-DATABASE_RETRY_S = 0.5
-EVENTS = {
-    Status.CODE_ISSUED: EventType.PAIRING_CODE_ISSUED,
-    Status.LINKED: EventType.PAIRING_LINKED,
-    Status.FAILED: EventType.PAIRING_FAILED,
-    Status.EXPIRED: EventType.PAIRING_FAILED,
-}
 log = structlog.get_logger()
-
-
-def _event(attempt: Attempt, now: datetime) -> Event:
-    """Without the code: whoever may read it asks for the attempt."""
-    data = {
-        "attempt_id": attempt.id,
-        "session_id": attempt.session_id,
-        "user_id": attempt.user_id,
-        "status": attempt.status.value,
-        "reason": attempt.reason,
-        "codes_issued": attempt.codes_issued,
-    }
-    return Event(
-        client_id=attempt.client_id, type=EVENTS[attempt.status], data=data, at=now, session_id=attempt.session_id
-    )
 
 
 class RowLostError(Exception):
     """The row is not ours any more: given up by its user, or taken by another worker while we were paused."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What every run works with."""
-
-    worker_id: str
-    provider: str
-    book: AttemptBook
-    qrs: QrBook
-    cooldowns: CooldownBook
-    pairing: Pairing
-    sessions: Sessions
-    linker: Linker
-    news: News[Attempt]
-    webhooks: Webhooks
-    database: Database
-    clock: Clock
-    call_limit: timedelta
-    probation: timedelta
-
-    async def write(self, unit: Unit[T]) -> T:
-        """Run `unit`, conditional as all of ours are, until the database takes it: an outcome waits in memory."""
-        return await _persist(partial(self.database.run, unit))
-
-    async def save(self, attempt: Attempt) -> bool:
-        """Save `attempt`, together with those of other runs; whether its row was still ours."""
-        return await _persist(partial(self._saves, attempt))
-
-    @cached_property
-    def _saves(self) -> Coalesced[Attempt, bool]:
-        return Coalesced(self._save_together)
-
-    async def _save_together(self, attempts: list[Attempt]) -> list[bool]:
-        async def save(tx: Tx) -> set[str]:
-            saved = await self.book.save(tx, attempts, worker_id=self.worker_id)
-            await self.tell(tx, [attempt for attempt in attempts if attempt.id in saved])
-            return saved
-
-        saved = await self.database.run(save)
-        return [attempt.id in saved for attempt in attempts]
-
-    async def tell(self, tx: Tx, attempts: Sequence[Attempt]) -> None:
-        """The clients' systems hear of these, as they were just saved."""
-        now = self.clock.now()
-        await self.webhooks.record(tx, [_event(one, now) for one in attempts if one.status in EVENTS])
-
-
-async def _persist(write: Callable[[], Awaitable[T]]) -> T:
-    while True:
-        try:
-            return await write()
-        except (DatabaseAway, StorageFull):
-            await asyncio.sleep(DATABASE_RETRY_S)
 
 
 class AttemptRun:

@@ -9,32 +9,28 @@ import structlog
 from structlog.contextvars import get_contextvars
 
 from passerelle.clients.model import Caller
-from passerelle.clock import Clock, rfc3339
-from passerelle.coalesce import Coalesced
+from passerelle.clock import Clock
 from passerelle.coordination.news import News
 from passerelle.coordination.ports import Announcer, Job, LockKey, Locks
-from passerelle.db import Database, DatabaseAway, Tx
+from passerelle.db import Database
 from passerelle.errors import Rejected, Unavailable
-from passerelle.idempotency.model import IdempotencyConflict, checked
+from passerelle.idempotency.model import checked
+from passerelle.pairing.intake import Intake
 from passerelle.pairing.model import (
     Attempt,
     AttemptEnded,
     InvalidUser,
-    PairingInProgress,
     QrNotReady,
     Status,
     UnknownAttempt,
 )
-from passerelle.pairing.ports import AttemptBook, CooldownBook, QrBook
+from passerelle.pairing.ports import AttemptBook, QrBook
 from passerelle.sessions.model import SessionState
-from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
-from passerelle.whatsapp.faults import AlreadyLinked, NotOffered, ProviderRateLimited
+from passerelle.whatsapp.faults import AlreadyLinked, NotOffered
 from passerelle.whatsapp.model import QrShown
 from passerelle.whatsapp.names import is_name, read_phone_number
 
-HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
-INSERT_TRIES = 3  # one for each index that an open attempt may stand on, and one to win
 log = structlog.get_logger()
 
 
@@ -46,7 +42,7 @@ class Pairing:
         *,
         book: AttemptBook,
         qrs: QrBook,
-        cooldowns: CooldownBook,
+        intake: Intake,
         sessions: Sessions,
         locks: Locks,
         announcer: Announcer,
@@ -63,7 +59,7 @@ class Pairing:
         """
         self._book = book
         self._qrs = qrs
-        self._cooldowns = cooldowns
+        self._intake = intake
         self._sessions = sessions
         self._locks = locks
         self._announcer = announcer
@@ -73,7 +69,6 @@ class Pairing:
         self._lock_ttl = lock_ttl
         self._attempt_life = attempt_life
         self._offered = offered
-        self._insert = Coalesced(self._insert_together)
 
     async def request(
         self,
@@ -105,8 +100,10 @@ class Pairing:
         attempt = self._new(caller, user_id, read_phone_number(phone_number), checked(idempotency_key))
         with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
             mine, given_up = attempt, list[Attempt]()
-            if not await self._inserted_unhindered(attempt):
-                mine, given_up = await self._database.run(partial(self._write_down, attempt=attempt, force=force))
+            if not await self._intake.unhindered(attempt):
+                mine, given_up = await self._database.run(
+                    partial(self._intake.write_down, attempt=attempt, force=force)
+                )
             for ended in given_up:
                 await self._gone(ended)
             if mine.id != attempt.id:
@@ -211,76 +208,6 @@ class Pairing:
             request_id=get_contextvars().get("request"),
         )
 
-    async def _inserted_unhindered(self, attempt: Attempt) -> bool:
-        try:
-            return await self._insert(attempt)
-        except DatabaseAway:  # perhaps for another one's sake only: alone it gets its own answer
-            return False
-
-    async def _insert_together(self, attempts: list[Attempt]) -> list[bool]:
-        return await self._database.run(partial(self._insert_unhindered, attempts=attempts))
-
-    async def _insert_unhindered(self, tx: Tx, attempts: list[Attempt]) -> list[bool]:
-        """The usual case, for many at once: which attempts met nothing that needs a closer look, and are written."""
-        numbers = [_number(attempt) for attempt in attempts]
-        hindered = {*await self._sessions.taken(tx, numbers), *await self._cooldowns.until(tx, numbers)}
-        free = [one for one, number in zip(attempts, numbers, strict=True) if number not in hindered]
-        written = await self._book.insert(tx, free, head_start_us=self._head_start_us())
-        return [attempt.id in written for attempt in attempts]
-
-    def _head_start_us(self) -> int:
-        return HEAD_START_US if self._announcer.is_heard else 0
-
-    async def _write_down(self, tx: Tx, *, attempt: Attempt, force: bool) -> tuple[Attempt, list[Attempt]]:
-        """The attempt that answers the request, and those that were given up for it."""
-        earlier = await self._earlier(tx, attempt)
-        if earlier is not None:
-            return earlier, []
-        await self._refuse(tx, attempt, force=force)
-        given_up: list[Attempt] = []
-        for _ in range(INSERT_TRIES):
-            if await self._book.insert(tx, [attempt], head_start_us=self._head_start_us()):
-                return attempt, given_up
-            standing = await self._book.open_for(
-                tx, client_id=attempt.client_id, user_id=attempt.user_id, phone_number=attempt.phone_number
-            )
-            if standing is not None and standing.id == attempt.id:  # only the answer to its COMMIT was lost
-                return attempt, given_up
-            if standing is not None:
-                given_up.append(self._out_of_the_way(standing, attempt, force=force))
-                await self._book.save(tx, given_up[-1:])
-        raise PairingInProgress(retry_after=timedelta(seconds=1))
-
-    def _out_of_the_way(self, standing: Attempt, attempt: Attempt, *, force: bool) -> Attempt:
-        """What stands in the way, ended, if it ran out of time (A3) or is the user's own and `force` is given."""
-        if standing.device is None and standing.expires_at <= self._clock.now():
-            return standing.expired()
-        if standing.device is None and force and standing.user_id == attempt.user_id:
-            return standing.cancelled()
-        raise PairingInProgress(
-            retry_after=standing.expires_at - self._clock.now(),
-            attempt_id=standing.id,
-            expires_at=rfc3339(standing.code_expires_at or standing.expires_at),
-            attempt_url=f"/api/whatsapp/pairing-code/{standing.id}",
-        )
-
-    async def _earlier(self, tx: Tx, attempt: Attempt) -> Attempt | None:
-        if attempt.idempotency_key is None:
-            return None
-        earlier = await self._book.with_key(tx, client_id=attempt.client_id, idempotency_key=attempt.idempotency_key)
-        if earlier is not None and (earlier.user_id, earlier.phone_number) != (attempt.user_id, attempt.phone_number):
-            raise IdempotencyConflict
-        return earlier
-
-    async def _refuse(self, tx: Tx, attempt: Attempt, *, force: bool) -> None:
-        number, now = _number(attempt), self._clock.now()
-        linked = (await self._sessions.taken(tx, [number])).get(number)
-        if linked is not None and not force:
-            raise AlreadyLinked(session_id=linked.session_id)
-        until = (await self._cooldowns.until(tx, [number])).get(number, now)
-        if until > now:
-            raise ProviderRateLimited(retry_after=until - now)
-
     async def _lock(self, attempt: Attempt) -> None:
         """Mirror the row in Redis. The row is ours, so a lock that another attempt left there is stale: taken over."""
         key = _lock_key(attempt)
@@ -297,10 +224,6 @@ class Pairing:
     async def _gone(self, attempt: Attempt) -> None:
         self._news.tell(attempt.id, attempt)
         await self.release(attempt)
-
-
-def _number(attempt: Attempt) -> Number:
-    return Number(attempt.client_id, attempt.phone_number)
 
 
 def _lock_key(attempt: Attempt) -> LockKey:

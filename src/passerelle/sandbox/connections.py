@@ -129,6 +129,12 @@ class Connections:
             return None
         return connection if code is None or _letters(code) == _letters(waiting) else None
 
+    def showing(self, text: str) -> Connection | None:
+        """The connection whose QR code holds this text: unlike a code, any phone may scan it."""
+        if not text.strip().upper().startswith(QR_PREFIX):
+            return None
+        return next((found for number in self._codes if (found := self.waiting_for(number, text))), None)
+
     def forget_code(self, connection: Connection) -> None:
         """The code of `connection`, if it is the phone's newest, cannot be typed any more."""
         if self._codes.get(connection.number, ("", None))[1] is connection:

@@ -16,17 +16,13 @@ from passerelle import problems
 from passerelle.clock import Clock
 from passerelle.listening import Listener, held, unix_socket
 from passerelle.sandbox import routes, wire
+from passerelle.sandbox.holding import SandboxConnections
 from passerelle.sandbox.linker import SandboxLinker
 from passerelle.sandbox.media import SandboxMedia
-from passerelle.sandbox.remote import Remote
-from passerelle.sandbox.remote_events import RemoteEvents
-from passerelle.sandbox.remote_linker import RemoteLinker
-from passerelle.sandbox.remote_media import RemoteMedia
-from passerelle.sandbox.remote_sender import RemoteSender
 from passerelle.sandbox.sender import SandboxSender
-from passerelle.sandbox.telling import SandboxEvents
+from passerelle.sandbox.telling import SandboxEvents, Together
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.ports import EventSource, IncomingMedia, Linker, Sender
+from passerelle.whatsapp.ports import Connections, EventSource, IncomingMedia, Linker, Sender
 
 WORLD_FILE, LOCK_FILE, SOCKET = "sandbox.sqlite3", "sandbox.lock", "sandbox.sock"
 TAKE_OVER_EVERY_S = 0.5
@@ -42,6 +38,7 @@ class Sandbox:
     linker: Linker
     sender: Sender
     events: EventSource
+    connections: Connections
     incoming_media: IncomingMedia
     router: APIRouter
     reach: Callable[[], Awaitable[object]]
@@ -57,11 +54,13 @@ async def open_sandbox(
     if url is None and not shared:
         world = World(data_dir / WORLD_FILE, latency=latency)
         try:
+            connections = SandboxConnections(world)
             yield Sandbox(
                 clock=world.clock,
                 linker=SandboxLinker(world),
                 sender=SandboxSender(world),
-                events=SandboxEvents(world),
+                events=Together(SandboxEvents(world), connections),
+                connections=connections,
                 incoming_media=SandboxMedia(world),
                 router=routes.routes(world),
                 reach=_here,
@@ -70,6 +69,22 @@ async def open_sandbox(
         finally:
             world.close()
         return
+    async with _open_remote(data_dir, url=url, key=key, latency=latency) as sandbox:
+        yield sandbox
+
+
+@asynccontextmanager
+async def _open_remote(
+    data_dir: Path, *, url: str | None, key: str | None, latency: timedelta
+) -> AsyncIterator[Sandbox]:
+    # The client takes 0.1 s to import, which a process with a world of its own spares.
+    from passerelle.sandbox.remote import Remote  # noqa: PLC0415 -- see above
+    from passerelle.sandbox.remote_events import RemoteEvents  # noqa: PLC0415 -- the same
+    from passerelle.sandbox.remote_holding import RemoteConnections  # noqa: PLC0415 -- the same
+    from passerelle.sandbox.remote_linker import RemoteLinker  # noqa: PLC0415 -- the same
+    from passerelle.sandbox.remote_media import RemoteMedia  # noqa: PLC0415 -- the same
+    from passerelle.sandbox.remote_sender import RemoteSender  # noqa: PLC0415 -- the same
+
     keeper = None if url else asyncio.create_task(_hold_when_free(data_dir, latency))
     headers = {"x-api-key": key} if key else None
     clock = Clock()
@@ -80,11 +95,13 @@ async def open_sandbox(
                 with suppress(TimeoutError):
                     async with asyncio.timeout(FIRST_CLOCK_LIMIT_S):
                         await remote.clock_known.wait()
+                connections = RemoteConnections(remote, clock)
                 yield Sandbox(
                     clock=clock,
                     linker=RemoteLinker(remote),
                     sender=RemoteSender(remote),
-                    events=RemoteEvents(remote),
+                    events=Together(RemoteEvents(remote), connections),
+                    connections=connections,
                     incoming_media=RemoteMedia(remote),
                     router=routes.proxy_routes(remote),
                     reach=partial(remote.ask, "GET", "/sandbox/clock"),

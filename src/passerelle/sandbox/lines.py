@@ -12,6 +12,8 @@ from passerelle.sandbox.sender import Answer, NeverAnswered
 from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 from passerelle.whatsapp.model import (
     CodeTyped,
+    Connection,
+    ConnectionChanged,
     ConnectionLost,
     DeviceLinked,
     LinkingEvent,
@@ -67,6 +69,23 @@ def read_event(text: bytes) -> LinkingEvent:
     if "expires_at" in members:
         members["expires_at"] = datetime.fromisoformat(members["expires_at"])
     return _EVENTS[members.pop("event")](**members)
+
+
+def change_line(change: ConnectionChanged) -> bytes:
+    """How a connection is now, as a line."""
+    about = {"session_id": change.session_id, "connection": change.connection, "reason": change.reason}
+    return line(**about, at=change.at.isoformat())
+
+
+def read_change(text: bytes) -> ConnectionChanged:
+    """The change that `change_line` wrote."""
+    members = json.loads(text)
+    return ConnectionChanged(
+        session_id=members["session_id"],
+        connection=Connection(members["connection"]),
+        at=datetime.fromisoformat(members["at"]),
+        reason=members["reason"],
+    )
 
 
 def read_code(body: dict[str, Any]) -> PairingCode:

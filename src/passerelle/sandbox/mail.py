@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from passerelle.clock import Clock
-from passerelle.sandbox.events import EventQueue, Row, row_of
+from passerelle.sandbox.events import EventQueue, MailEvent, Row, row_of
 from passerelle.sandbox.faults import HITS_AN_ARRIVAL, FaultScript
 from passerelle.sandbox.message_file import MessageFile
 from passerelle.sandbox.messages import Found, Message, Search, UnknownMessage, said, type_of
@@ -23,7 +23,6 @@ from passerelle.whatsapp.model import (
     Receipt,
     ReceiptKind,
     Revoked,
-    SessionEvent,
 )
 from passerelle.whatsapp.sending import DeviceGone, PhoneOffline
 
@@ -193,7 +192,7 @@ class Mail:
         return [(message.sender, row_of(Receipt(**ids, kind=kind, at=self._clock.now())))]
 
     def _incoming(self, message: Message, sessions: Iterable[str]) -> _Told:
-        def event(session_id: str) -> SessionEvent:
+        def event(session_id: str) -> MailEvent:
             ids: dict[str, Any] = {
                 "session_id": session_id,
                 "provider_id": message.message_id,
@@ -209,7 +208,7 @@ class Mail:
         return _told_to(message, sessions, event)
 
     def _revoked(self, message: Message, sessions: Iterable[str]) -> _Told:
-        def event(session_id: str) -> SessionEvent:
+        def event(session_id: str) -> MailEvent:
             ids: dict[str, Any] = {
                 "session_id": session_id,
                 "provider_id": message.message_id,
@@ -225,7 +224,7 @@ def _ref(media: str, message_id: str) -> str:
     return INLINE + message_id if media.startswith(INLINE) else media
 
 
-def _told_to(message: Message, sessions: Iterable[str], event: Callable[[str], SessionEvent]) -> _Told:
+def _told_to(message: Message, sessions: Iterable[str], event: Callable[[str], MailEvent]) -> _Told:
     """`event` for every linked session of the recipient; nobody hears of what it wrote to itself."""
     if message.sender == message.recipient:
         return []

@@ -1,7 +1,7 @@
 """The sandbox as a person sees it: phones to type codes on and to write with, faults, a clock to move."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response, status
 
@@ -24,8 +24,10 @@ from passerelle.sandbox.bodies import (
 )
 from passerelle.sandbox.message_routes import LONGEST_WAIT_S, add_messages
 from passerelle.sandbox.phones import e164
-from passerelle.sandbox.remote import Remote
 from passerelle.sandbox.world import World
+
+if TYPE_CHECKING:
+    from passerelle.sandbox.remote import Remote
 
 # what may change an answer; all else concerns the two connections only
 _HANDED_ON = frozenset({"accept", "accept-language", "authorization", "content-type", "prefer", "x-api-key"})
@@ -93,7 +95,7 @@ def _add_clock(router: APIRouter, world: World) -> None:
         return ClockAnswer.of(world)
 
 
-def proxy_routes(remote: Remote) -> APIRouter:
+def proxy_routes(remote: "Remote") -> APIRouter:
     """``/sandbox/…`` handed on as it is to the process that holds the world."""
     router = APIRouter(prefix="/sandbox", include_in_schema=False)
 

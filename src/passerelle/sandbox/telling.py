@@ -8,7 +8,7 @@ import structlog
 from passerelle.errors import Unavailable
 from passerelle.sandbox.events import EventQueue, Row, event_of
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.ports import EventSink
+from passerelle.whatsapp.ports import EventSink, EventSource
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 log = structlog.get_logger()
@@ -35,6 +35,20 @@ class SandboxEvents:
                 self._queue.acknowledge(loan)
             finally:
                 self._queue.give_back(loan)
+
+
+class Together:
+    """`whatsapp.ports.EventSource`: several as one."""
+
+    def __init__(self, *sources: EventSource) -> None:
+        """Tell what `sources` tell."""
+        self._sources = sources
+
+    async def tell_for_ever(self, sink: EventSink) -> None:
+        """Bring every event of each to `sink`."""
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(source.tell_for_ever(sink))
 
 
 async def bring_for_ever(listen: Callable[[Bring], Awaitable[None]], sink: EventSink) -> None:

@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from passerelle.errors import PasserelleError
 from passerelle.sandbox.bodies import LinkingWish, MediumWish
+from passerelle.sandbox.companions import Companion
 from passerelle.sandbox.events import EventQueue, Loan
-from passerelle.sandbox.lines import answer_members, event_line, line, read_outgoing
+from passerelle.sandbox.lines import answer_members, change_line, event_line, line, read_outgoing
 from passerelle.sandbox.linker import SandboxLinker, SandboxLinking
 from passerelle.sandbox.media import SandboxMedia
 from passerelle.sandbox.sender import Answer, SandboxSender
@@ -103,6 +104,7 @@ def routes(world: World) -> APIRouter:
     _add_sending(router, world)
     _add_media(router, world)
     _add_events(router, world.mail.events)
+    _add_connections(router, world)
     return router
 
 
@@ -164,6 +166,41 @@ def _add_events(router: APIRouter, queue: EventQueue) -> None:
         loan = loans.pop(id_)
         if loan is not None:
             queue.give_back(loan)
+
+
+def _add_connections(router: APIRouter, world: World) -> None:
+    """Each process has a stream, on which it hears how the phones are that it holds."""
+    companions: dict[str, Companion] = {}
+
+    @router.get("/connections")
+    async def join() -> LineStream:
+        id_ = uuid4().hex
+        companions[id_] = world.companions.join()
+        return LineStream(_changes(companions[id_], id_), at_end=lambda: leave(id_))
+
+    @router.put("/connections/{id_}", status_code=status.HTTP_204_NO_CONTENT)
+    async def hold(id_: str, devices: dict[str, str]) -> None:
+        for session_id, device in devices.items():
+            there(id_).hold(session_id=session_id, device=device)
+
+    @router.delete("/connections/{id_}/{session_id}", status_code=status.HTTP_204_NO_CONTENT)
+    async def release(id_: str, session_id: str) -> None:
+        there(id_).release(session_id)
+
+    def there(id_: str) -> Companion:
+        if id_ not in companions:
+            raise ProviderUnavailable
+        return companions[id_]
+
+    async def leave(id_: str) -> None:
+        world.companions.leave(companions.pop(id_))
+
+
+async def _changes(companion: Companion, id_: str) -> AsyncGenerator[bytes, None]:
+    yield line(id=id_)
+    with suppress(ProviderUnavailable):  # the world is closed
+        while True:
+            yield change_line(await companion.next_change())
 
 
 async def _told_by(linking: SandboxLinking, id_: str) -> AsyncGenerator[bytes, None]:

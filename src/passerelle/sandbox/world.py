@@ -8,6 +8,7 @@ from pathlib import Path
 
 from passerelle.clock import Clock
 from passerelle.errors import Invalid, Text
+from passerelle.sandbox.companions import Companions
 from passerelle.sandbox.connections import Connection, Connections
 from passerelle.sandbox.faults import HITS_A_LINK, FaultScript
 from passerelle.sandbox.mail import Mail
@@ -51,6 +52,7 @@ class World:
         self.clock.set_offset(self._file.offset())
         self.faults = FaultScript(self._file)
         self.mail = Mail(self._file, clock=self.clock, faults=self.faults)
+        self.companions = Companions(self.mail.speaker, self.clock)
         self._connections = Connections(self.clock)
         self._moved = asyncio.Event()
         self._closed = False
@@ -76,6 +78,7 @@ class World:
             read_receipts=known.read_receipts if read_receipts is None else read_receipts,
         )
         self._file.save_phone(phone)
+        self.companions.look({link.device for link in self._file.links(number)})
         if phone.online:
             self.mail.deliver(number)
         return self._state(phone)
@@ -104,23 +107,24 @@ class World:
         return self._connections.new_code(connection)
 
     def enter_code(self, number: str, code: str) -> Link:
-        """Type `code` on the phone, dash and case as one likes; the device that it accepts.
+        """Type `code` on the phone, dash and case as one likes, or scan a QR code with it; the device that it accepts.
 
         Raises:
             CodeNotValid: it is not the code that waits for this phone. The gateway hears nothing, as in reality.
             TooManyDevices: the phone has all the devices it may have.
         """
         state = self.phone(number)
-        connection = self._connections.waiting_for(number, code)
+        connection = self._connections.waiting_for(number, code) or self._connections.showing(code)
         if connection is None:
             raise CodeNotValid
         if len(state.links) >= MAX_LINKS:
             raise TooManyDevices
-        return self._link(connection)
+        return self._link(connection, number)
 
     def unlink(self, device: str) -> None:
         """Take the device off its phone; unknown: nothing happens."""
         self._file.remove_link(device)
+        self.companions.look({device})
 
     def advance(self, by: timedelta) -> None:
         """Move the clock forwards; what becomes due by that is due at once, also after a crash.
@@ -145,6 +149,7 @@ class World:
         """Forget everything: phones, links, connections, messages, events, faults, the clock's offset."""
         self._connections.drop_all("reset")
         self._file.clear()
+        self.companions.look()
         self.mail.clear()
         self.faults.clear()
         self._move(timedelta(0))
@@ -157,6 +162,7 @@ class World:
         self._closed = True
         self._connections.drop_all("closed")
         self._moved.set()
+        self.companions.close()
         self.mail.close()
         self._file.close()
 
@@ -168,15 +174,14 @@ class World:
             code_expires_at=connection.expires_at if connection else None,
         )
 
-    def _link(self, connection: Connection) -> Link:
-        number = connection.number
+    def _link(self, connection: Connection, number: str) -> Link:
         device = f"{number.removeprefix('+')}:{self._file.next_device(number)}@s.whatsapp.net"
         link = Link(device=device, number=number, session_id=connection.session_id, linked_at=self.clock.now())
         self._file.add_link(link)
         self._connections.forget_code(connection)
         connection.link()
         connection.tell(CodeTyped())
-        connection.tell(DeviceLinked(device=device))
+        connection.tell(DeviceLinked(device=device, phone_number=number))
         if self.faults.take(HITS_A_LINK, number):
             asyncio.get_running_loop().call_later(_LOGOUT_DELAY_S, self._remove, link, connection)
         return link
@@ -184,7 +189,7 @@ class World:
     def _remove(self, link: Link, connection: Connection) -> None:
         if self._closed or link not in self._file.links(link.number):
             return
-        self._file.remove_link(link.device)
+        self.unlink(link.device)
         connection.tell(LoggedOut(reason="device_removed"))
         self.drop(connection, "device_removed")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from passerelle.audit.model import is_about
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
 from passerelle.errors import NotFound
@@ -22,6 +23,7 @@ from passerelle.whatsapp.ports import DeviceKeys
 
 VERSION = 1
 AT_ONCE = 100
+UNREADABLE = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 log = structlog.get_logger()
 
 
@@ -81,6 +83,7 @@ class Backup:
         keys = self._offered()
         seal = await asyncio.to_thread(Seal, passphrase, _salt(head))
         phone, secret = _read(seal.open(line))
+        is_about(phone.session_id)
         proxy = None if phone.proxy is None else Proxy.read(phone.proxy)
         taken = await self._taken(phone)
         if taken is not None:
@@ -144,7 +147,7 @@ def _salt(head: str) -> str:
         if members["passerelle_sessions"] != VERSION:
             raise CannotUnseal
         return str(members["salt"])
-    except (ValueError, TypeError, KeyError):
+    except UNREADABLE:
         raise CannotUnseal from None
 
 
@@ -152,6 +155,9 @@ def _read(text: bytes) -> tuple[Portable, bytes]:
     try:
         members: dict[str, Any] = json.loads(text)
         secret = base64.b64decode(members.pop("keys"))
-        return Portable(**members), secret
-    except (ValueError, TypeError, KeyError):
+        phone = Portable(**members)
+    except UNREADABLE:
         raise CannotUnseal from None
+    if not all(isinstance(part, str) or (name == "proxy" and part is None) for name, part in members.items()):
+        raise CannotUnseal
+    return phone, secret

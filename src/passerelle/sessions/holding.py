@@ -79,6 +79,11 @@ class Holding:
         held = self._held.get(session_id)
         return None if held is None else held.fence
 
+    def connected(self, session_id: str) -> None:
+        """This phone has a connection: tell who waits for that."""
+        if self._listener is not None and self.holds(session_id):
+            self._listener.back(session_id)
+
     def blinded(self) -> None:
         """The database could not be asked: what is connected stays so, and nobody is called dead for a while."""
         self._lookout.blinded()

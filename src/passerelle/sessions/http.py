@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from passerelle.clients.model import LOGINS, Caller
 from passerelle.clock import rfc3339
+from passerelle.errors import Text
 from passerelle.problems import BodyTooLarge
 from passerelle.records.care import Care, SideBySide
 from passerelle.records.model import Record
@@ -24,7 +25,14 @@ IMPORT_PATH = f"{PREFIX}/import"
 # One phone of multidevice: 56 KB when fresh, 1.5 MB with 500 people and 5,000 messages, 19 MB with 5,000 and 100,000.
 IMPORT_LIMIT = 64_000_000
 PASSPHRASE_LIMIT = 1000
+LINES = "application/x-ndjson"
 NEVER_SEEN = Sighting(None, None)
+
+
+class ImportTooLarge(BodyTooLarge):
+    """A phone with more than any has."""
+
+    hint = Text("Send one phone in each request, at most 64 MB.", "Envoyez un téléphone par requête, au plus 64 Mo.")
 
 
 class Glance(NamedTuple):
@@ -42,8 +50,12 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]], paces: 
     router = APIRouter(prefix=PREFIX, tags=["sessions"])
     asking = Annotated[Caller, Depends(caller)]
 
-    async def glance(who: Caller) -> Glance:
-        return Glance(await sessions.sightings(who), {} if paces is None else await paces(who))
+    async def glance(who: Caller, reading: SessionsReading) -> Glance:
+        return Glance(reading.sightings, {} if paces is None else await paces(who))
+
+    async def shown(who: Caller, session_id: str) -> dict[str, Any]:
+        session, reading = await sessions.get(who, session_id)
+        return _shown(session, reading, await glance(who, reading))
 
     @router.get("")
     async def list_sessions(
@@ -51,7 +63,7 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]], paces: 
     ) -> dict[str, Any]:
         """The linked phones by id, those after `cursor` first, and where that is known from."""
         reading = await sessions.read_all(who)
-        seen = await glance(who)
+        seen = await glance(who, reading)
         after = [session for session in reading.sessions if session.id > cursor]
         return {
             "items": [_shown(session, reading, seen) for session in after[:limit]],
@@ -63,13 +75,13 @@ def routes(sessions: Sessions, caller: Callable[..., Awaitable[Caller]], paces: 
     @router.get("/{session_id}")
     async def get_session(session_id: str, who: asking) -> dict[str, Any]:
         """One linked phone."""
-        return _shown(*await sessions.get(who, session_id), await glance(who))
+        return await shown(who, session_id)
 
     @router.post("/{session_id}/reconnect", status_code=202)
     async def reconnect(session_id: str, who: asking) -> dict[str, Any]:
         """Close its connection and open it again, within a second or so."""
         await sessions.reconnect(who, session_id)
-        return _shown(*await sessions.get(who, session_id), await glance(who))
+        return await shown(who, session_id)
 
     @router.delete("/{session_id}", status_code=204)
     async def end_session(session_id: str, who: asking) -> None:
@@ -126,11 +138,11 @@ def backup_routes(backup: Backup) -> APIRouter:
     """``/api/whatsapp/sessions/export`` and ``import``; that the caller is the admin is the caller's business."""
     router = APIRouter(prefix=PREFIX, tags=["sessions"])
 
-    @router.post("/export", response_class=StreamingResponse)
+    @router.post("/export", response_class=StreamingResponse, responses={200: {"content": {LINES: {}}}})
     async def export(wish: ExportWish) -> StreamingResponse:
         """Every linked phone with its keys, sealed: lines, the first of them the head."""
         lines = await backup.export(wish.passphrase.get_secret_value())
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        return StreamingResponse(lines, media_type=LINES)
 
     @router.post("/import", openapi_extra=_IMPORT_BODY)
     async def restore(request: Request) -> dict[str, str]:
@@ -144,12 +156,12 @@ def backup_routes(backup: Backup) -> APIRouter:
 
 
 async def _body(request: Request) -> bytes:
-    """Read by hand, once we know that it is the admin's. Raises `BodyTooLarge`."""
+    """Read by hand, once we know that it is the admin's. Raises `ImportTooLarge`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > IMPORT_LIMIT:
-            raise BodyTooLarge
+            raise ImportTooLarge(limit_bytes=IMPORT_LIMIT)
     return bytes(body)
 
 

@@ -1,6 +1,6 @@
 """A linked phone and its state."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -117,6 +117,10 @@ class Session:
     state_reason: str | None = None
     connected_at: datetime | None = None
     ended_at: datetime | None = None
+
+    def without_connection(self) -> Self:
+        """As it is while its holder has no connection for it, whatever was written down when it had one."""
+        return replace(self, state=SessionState.CONNECTING) if self.state is SessionState.CONNECTED else self
 
     def as_patch(self) -> dict[str, Any]:
         """This session as a document."""

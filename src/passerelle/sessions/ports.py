@@ -168,6 +168,8 @@ class Owner(NamedTuple):
     paused_until: datetime | None
     guessed: bool
     """WhatsApp did not say until when: it may be sooner."""
+    just_linked: bool
+    """Nothing was heard of it since it was linked, which was told then."""
 
 
 class SeenBook(Protocol):
@@ -179,6 +181,10 @@ class SeenBook(Protocol):
 
     async def seen(self, tx: Tx, *, worker_id: str, times: Mapping[str, datetime]) -> None:
         """These sessions of this worker last proved then that they live."""
+        ...
+
+    async def connected(self, tx: Tx, *, session_id: str) -> None:
+        """It has a connection now, by its holder: that proves that it lives."""
         ...
 
     async def sightings(self, tx: Tx, *, client_id: str) -> dict[str, "Sighting"]:
@@ -197,6 +203,8 @@ class Sighting(NamedTuple):
     seen_at: datetime | None
     proxy: str | None = None
     """As it may be shown."""
+    connected: bool = False
+    """Its holder lives, and has had a connection since it holds it."""
 
 
 class HoldListener(Protocol):
@@ -208,6 +216,10 @@ class HoldListener(Protocol):
 
     def is_busy(self, session_id: str) -> bool:
         """Whether something of this session is in the air."""
+        ...
+
+    def back(self, session_id: str) -> None:
+        """This phone, held here, is connected: what was put off because it was not need not wait any more."""
         ...
 
     def changed(self) -> None:

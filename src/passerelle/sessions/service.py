@@ -10,7 +10,7 @@ from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
 from passerelle.errors import PasserelleError, Unavailable
-from passerelle.records.model import CollectionKey, Fact, Source
+from passerelle.records.model import CollectionKey, Fact, Record, Source
 from passerelle.records.service import Records
 from passerelle.sessions.model import (
     COLLECTION,
@@ -35,6 +35,7 @@ from passerelle.sessions.ports import (
 )
 from passerelle.webhooks.model import Event, EventType
 from passerelle.webhooks.service import Webhooks
+from passerelle.whatsapp.faults import AlreadyLinked
 from passerelle.whatsapp.ports import Linker
 
 EVENTS = {
@@ -52,6 +53,8 @@ class SessionsReading:
     sessions: list[Session]
     source: Source
     as_of: datetime
+    sightings: Mapping[str, Sighting]
+    """Who holds which; nothing while SQL is away."""
 
 
 class Sessions:
@@ -87,12 +90,13 @@ class Sessions:
         self._listener = listener
 
     async def read_all(self, caller: Caller) -> SessionsReading:
-        """Every session of the caller's client, oldest first."""
+        """Every session of the caller's client, oldest first; connected is only what has a connection now."""
         reading = await self._records.read(_key(caller.client_id))
-        found = [from_document(caller.client_id, r.id, r.data) for r in reading.records.values()]
-        return SessionsReading(
-            sessions=sorted(found, key=lambda session: session.id), source=reading.source, as_of=reading.as_of
-        )
+        sightings = await self.sightings(caller)
+        away = {session_id for session_id, sighting in sightings.items() if not sighting.connected}
+        found = [from_document(caller.client_id, r.id, r.data) for _, r in sorted(reading.records.items())]
+        sessions = [session.without_connection() if session.id in away else session for session in found]
+        return SessionsReading(sessions=sessions, source=reading.source, as_of=reading.as_of, sightings=sightings)
 
     async def get(self, caller: Caller, session_id: str) -> tuple[Session, SessionsReading]:
         """One session, and the reading it comes from.
@@ -118,6 +122,21 @@ class Sessions:
         await self._database.run(partial(self.logged_out, session=session, reason="ended_here"))
         self._records.wake()
         await self._linker.unlink(device=session.device)
+
+    async def forget(self, caller: Caller, session_id: str) -> None:
+        """Nothing tells any more that this phone was ever linked; harmless when it is known no more.
+
+        Raises:
+            AlreadyLinked: it is linked.
+            Unavailable: it could not be saved.
+        """
+
+        def gone(record: Record) -> None:
+            if record.data and record.data["state"] != SessionState.LOGGED_OUT.value:
+                raise AlreadyLinked(session_id=session_id)
+
+        await self._records.change(_key(caller.client_id), session_id, gone)
+        await self._records.memory.flush()
 
     async def sightings(self, caller: Caller) -> dict[str, Sighting]:
         """Who holds the caller's phones, and when they last proved that they live; nothing while SQL is away."""

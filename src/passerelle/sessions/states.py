@@ -88,6 +88,7 @@ class States:
         elif event.connection is Connection.RESTRICTED:
             await self._restricted(event)
         elif event.connection is Connection.CONNECTED:
+            self._holding.connected(event.session_id)
             await self._tell(event, SessionState.CONNECTED, "")
         elif event.connection is Connection.DISCONNECTED:
             await self._tell(event, SessionState.DISCONNECTED, event.reason or "")
@@ -112,6 +113,11 @@ class States:
             ends = paused and owner.guessed and state is SessionState.CONNECTED
             if paused and not ends:
                 return False
+            if state is SessionState.CONNECTED:
+                await self._book.connected(tx, session_id=session_id)
+                told_here = told is not None and told.fence == news.fence
+                if owner.just_linked and owner.paused_until is None and not told_here:
+                    return True  # as its linking has told
             await self._sessions.connection(
                 tx,
                 client_id=owner.client_id,

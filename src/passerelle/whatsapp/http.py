@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import PlainTextResponse
 from starlette.requests import ClientDisconnect
 
+from passerelle.errors import Text
 from passerelle.problems import BodyTooLarge
 from passerelle.whatsapp.model import SessionEvent
 from passerelle.whatsapp.ports import EventSink
@@ -14,6 +15,12 @@ from passerelle.whatsapp.ports import EventSink
 PATH = "/webhooks/cloud-api"
 BODY_LIMIT = 3 * 1024 * 1024  # Meta's own limit; a call that is refused for its size comes again for days, in vain
 TEXT_LIMIT = 1000
+
+
+class CallTooLarge(BodyTooLarge):
+    """More than Meta ever sends."""
+
+    hint = Text("Send at most 3 MiB.", "Envoyez au plus 3 Mio.")
 
 
 class Webhook(Protocol):
@@ -69,7 +76,7 @@ async def _body(request: Request) -> bytes:
         async for part in request.stream():
             body += part
             if len(body) > BODY_LIMIT:
-                raise BodyTooLarge
+                raise CallTooLarge(limit_bytes=BODY_LIMIT)
     except ClientDisconnect:
         return b""  # nobody reads the answer
     return bytes(body)

@@ -2,12 +2,11 @@
 
 import re
 
-import phonenumbers
-
 from passerelle.whatsapp.faults import InvalidPhone
 
 NAME_LIMIT = 200
 COUNTRY_DIGITS, OWN_DIGITS = 2, 8
+_NUMBER = re.compile(r"\+?[\d\s().\-/]*", re.ASCII)
 # Country, a dot, Meta's id of somebody for one business; ENT where several share it (reference/whatsapp.md §4).
 _BUSINESS_SCOPED = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
 
@@ -28,6 +27,8 @@ def read_phone_number(text: str) -> str:
     Raises:
         InvalidPhone: not possible as an international number. (Test ranges are possible, though not valid.)
     """
+    import phonenumbers  # noqa: PLC0415 -- 30 ms of every start
+
     try:
         number = phonenumbers.parse(text if text.startswith("+") else f"+{text}", None)
     except phonenumbers.NumberParseException:
@@ -35,6 +36,16 @@ def read_phone_number(text: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise InvalidPhone
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def read_person(text: str) -> str:
+    """A number in E.164, however it was written (the ``+`` of a query is a space); else a provider's own id.
+
+    Raises:
+        InvalidPhone: nearly a number, but not possible as one.
+    """
+    text = text.strip()
+    return read_phone_number(text) if _NUMBER.fullmatch(text) else text
 
 
 def same_phone(one: str, other: str) -> bool:

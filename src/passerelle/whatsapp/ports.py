@@ -166,7 +166,8 @@ class Abilities:
 
     types: frozenset[MessageType]
     linking: bool = True  # phones are linked by a code
-    captures: bool = True  # deleted messages and view-once notices are told
+    deletions: bool = True  # that somebody deleted a message for everybody is told
+    view_once: bool = True  # that something came which can be viewed once is told
     device_keys: bool = False
     template_language: bool = False  # templates are WhatsApp's own, approved
 

@@ -161,7 +161,8 @@ async def test_the_provider_is_whole() -> None:
         provider: Provider = cloud
         assert provider.name == "cloud_api"
         assert MessageType.STATUS not in provider.abilities.types
-        assert (provider.abilities.linking, provider.abilities.captures) == (False, False)
+        abilities = provider.abilities
+        assert (abilities.linking, abilities.deletions, abilities.view_once) == (False, False, False)
         assert provider.abilities.template_language
         with pytest.raises(NotOffered):
             await provider.linker.connect(session_id=SESSION, phone_number=f"+{OUR_NUMBER}")

@@ -191,6 +191,40 @@ def test_a_part_that_nobody_can_read_is_logged_and_holds_nothing_up(broken: Any,
     ]
 
 
+SAID = "between-us"
+WAMID = "wamid.HBgLMzM2Mzk5ODAwMDIVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA"  # begins with the number of THEIR_NUMBER's kind
+UNREAD = {"id": WAMID, "from": THEIR_NUMBER, "timestamp": "soon", "type": "text", "text": {"body": SAID}, SAID: 1}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        envelope(values(messages=[UNREAD, f"+{THEIR_NUMBER}: {SAID}", [SAID]])),
+        envelope(values(statuses=[{"id": WAMID, "recipient_id": THEIR_NUMBER, "title": SAID}])),
+        envelope(values(messages=[UNREAD | {"timestamp": AT, "text": [SAID]}])),
+        envelope(values(errors=[{"code": 131000, "title": SAID, "message": f"{SAID} +{THEIR_NUMBER}"}])),
+        envelope({"event": "PHONE_NUMBER_ADDED", "phone_number": THEIR_NUMBER}, field_name="account_update"),
+        envelope({"event": SAID, "type": THEIR_NUMBER, "field": SAID}, field_name="account_alerts"),
+    ],
+)
+def test_the_log_names_an_event_and_neither_what_it_says_nor_whose_number_is_in_it(payload: dict[str, Any]) -> None:
+    with capture_logs() as lines:
+        read(payload)
+    assert lines
+    for word in (SAID, THEIR_NUMBER, WAMID):
+        assert word not in str(lines)
+    assert all(line["length"] > 0 for line in lines)
+
+
+def test_the_log_says_enough_to_find_an_event_again() -> None:
+    with capture_logs() as lines:
+        read(envelope(values(messages=[UNREAD], errors=[{"code": 131000, "title": "x"}])))
+    first, second = lines
+    assert (first["meta_type"], first["meta_id"]) == ("text", f"…{WAMID[-16:]}")
+    assert first["parts"] == ["from", "id", "text", "timestamp", "type"]
+    assert second["meta_code"] == 131000
+
+
 @pytest.mark.parametrize("change", [None, 7, {}, {"field": "messages"}, {"field": "messages", "value": {}}])
 def test_a_change_that_nobody_can_read_holds_nothing_up(change: Any) -> None:
     payload = envelope()

@@ -63,12 +63,6 @@ class SqlContactBook:
         rows = await tx.sql(_PACES, client_id=client_id, since_us=to_us(since))
         return {row["session_id"]: PhonePace(from_us(row["linked_us"]), row["today"]) for row in rows}
 
-    async def erase(self, tx: Tx, *, client_id: str, phone: str) -> None:
-        """See `ContactBook.erase`."""
-        await tx.sql(
-            "DELETE FROM contacts WHERE client_id = :client_id AND recipient = :phone", client_id=client_id, phone=phone
-        )
-
     async def _own(self, tx: Tx, contacts: Sequence[Contact]) -> Sequence[Row]:
         rows = await tx.sql(_OWN, sessions=sorted({one.session_id for one in contacts}))
         return sorted(rows, key=lambda row: (row["client_id"], row["phone_number"]))

@@ -48,6 +48,9 @@ class SqlPhoneBook:
     ) -> None:
         """See `PhoneBook.put`."""
         await tx.sql(_PUT, **number._asdict(), **linked._asdict(), user_id=user_id, holder=holder)
+        if holder is not None:  # it has just proved to it that it lives
+            seen = "UPDATE linked_phones SET seen_us = held_us WHERE session_id = :session_id"
+            await tx.sql(seen, session_id=linked.session_id)
         await tx.notify(CHANNEL, "")
 
     async def remove(self, tx: Tx, *, client_id: str, session_id: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from passerelle.whatsapp.adapters.cloud_about import about
 from passerelle.whatsapp.model import Connection, ConnectionChanged
 
 # Of all restrictions the two that concern messages; others are of calls, of new numbers, of templates.
@@ -28,7 +29,7 @@ def account_changes(field: str, value: Any, *, at: datetime, sessions: Sequence[
         UNREADABLE: it is not as Meta describes it.
     """
     if field in TOLD:
-        log.warning("⚠️ Meta tells of the business account", field=field, raw=str(value)[:2000])
+        log.warning("⚠️ Meta tells of the business account", field=field, **about(value))
     if field != "account_update":
         return
     found = _meaning(value)

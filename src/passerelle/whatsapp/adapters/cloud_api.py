@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ ANSWER_LIMIT = 15.0  # below the 20 s that one send may take
 SLOWEST = 256 * 1024  # bytes a second; slower is as good as away
 # Idle connections are left before any server closes them: a request on a closed one may or may not have been heard.
 KEEPALIVE = 15.0
+SECONDS = re.compile(r"[0-9]{1,9}")
 MOST_BYTES = 1024 * 1024  # an answer is below 4 KB
 PIECE_BYTES = 64 * 1024
 # Meta's own hosts, which media lie on: nobody else is shown the token.
@@ -161,7 +163,7 @@ class CloudApi:
         """`plain`: the statuses that count though it is not the Graph API's own error that stands in the answer."""
         said = (answer.value or {}).get("error")
         if isinstance(said, dict):
-            with suppress(KeyError, TypeError, ValueError):
+            with suppress(KeyError, OverflowError, TypeError, ValueError):
                 error = GraphError.read(said, status=answer.status)
                 # "Malformed access token EAAG…": Meta repeats what it was given.
                 return Refusal(replace(error, details=self._redactor.redact(error.details)), wait=answer.wait)
@@ -224,4 +226,5 @@ class _Answer:
 
     @property
     def wait(self) -> timedelta | None:
-        return timedelta(seconds=min(int(self.retry_after), 86_400)) if self.retry_after.isdecimal() else None
+        known = SECONDS.fullmatch(self.retry_after)
+        return timedelta(seconds=min(int(self.retry_after), 86_400)) if known else None

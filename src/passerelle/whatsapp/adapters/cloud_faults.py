@@ -72,7 +72,7 @@ class GraphError:
         """The object `error` of an answer, or one of a webhook's `errors`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not one.
+            KeyError, OverflowError, TypeError, ValueError: it is not one.
         """
         data = error.get("error_data")
         data = data if isinstance(data, dict) else {}

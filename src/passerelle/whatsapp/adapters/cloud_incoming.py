@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from passerelle.whatsapp.adapters.cloud_about import about
 from passerelle.whatsapp.model import Attachment, Incoming, IncomingType, Revoked
 
 Json = Mapping[str, Any]
@@ -41,7 +42,7 @@ def read_message(message: Json, contacts: Json, *, session_id: str) -> Incoming 
         text=content.text,
         attachment=content.attachment,
         sender_name=_name(message, contacts),
-        chat=message.get("group_id"),
+        chat=words(message.get("group_id")),
         raw=dict(message),
     )
 
@@ -86,23 +87,27 @@ def _content(message: Json) -> Content:
     try:
         return read(message[kind]) if read else Content(IncomingType.OTHER)
     except UNREADABLE:
-        log.warning("⚠️ A message of the Cloud API is not as Meta describes it", type=kind, raw=str(message)[:2000])
+        log.warning("⚠️ A message of the Cloud API is not as Meta describes it", **about(message))
         return Content(IncomingType.OTHER)
+
+
+def words(value: Any) -> str | None:
+    """The text; nothing where something else stands, on which the whole call would fail, again and again."""
+    return value if isinstance(value, str) else None
 
 
 def _medium(type_: IncomingType) -> Callable[[Json], Content]:
     def read(medium: Json) -> Content:
-        attachment = Attachment(
-            ref=str(medium["id"]), content_type=medium.get("mime_type"), name=medium.get("filename")
-        )
-        return Content(type_, medium.get("caption"), attachment)
+        kind, name = words(medium.get("mime_type")), words(medium.get("filename"))
+        attachment = Attachment(ref=str(medium["id"]), content_type=kind, name=name)
+        return Content(type_, words(medium.get("caption")), attachment)
 
     return read
 
 
 def _location(place: Json) -> Content:
-    words = (f"{place['latitude']},{place['longitude']}", place.get("name"), place.get("address"))
-    return Content(IncomingType.LOCATION, " ".join(str(word) for word in words if word))
+    told = (f"{place['latitude']},{place['longitude']}", place.get("name"), place.get("address"))
+    return Content(IncomingType.LOCATION, " ".join(str(word) for word in told if word))
 
 
 def _people(people: Any) -> Content:

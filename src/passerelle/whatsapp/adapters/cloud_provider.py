@@ -73,7 +73,9 @@ async def open_cloud_provider(
         accounts = CloudAccounts(api)
         connections = CloudConnections(accounts, clock=clock)
         limits = Limits(clock, per_second=setting.per_second or usual)
-        abilities = Abilities(types=OFFERED, linking=False, captures=setting.coexistence, template_language=True)
+        abilities = Abilities(
+            types=OFFERED, linking=False, deletions=setting.coexistence, view_once=False, template_language=True
+        )
         try:
             yield CloudProvider(
                 name=NAME,

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from passerelle.whatsapp.adapters.cloud_faults import GraphError
-from passerelle.whatsapp.adapters.cloud_incoming import person, time_of
+from passerelle.whatsapp.adapters.cloud_incoming import person, time_of, words
 from passerelle.whatsapp.model import Connection, ConnectionChanged, Receipt, ReceiptKind
 from passerelle.whatsapp.sending import Remedy
 
@@ -32,7 +32,7 @@ def read_status(status: Any, *, session_id: str) -> list[Receipt | ConnectionCha
         kind=kind,
         at=at,
         detail=None if error is None else error.reason,
-        reference=status.get("biz_opaque_callback_data") or None,
+        reference=words(status.get("biz_opaque_callback_data")) or None,
     )
     if error is None or error.verdict.remedy is not Remedy.PAUSE_ACCOUNT:
         return [receipt]

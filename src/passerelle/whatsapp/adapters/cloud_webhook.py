@@ -12,13 +12,13 @@ import structlog
 
 from passerelle.errors import Denied, Invalid, Text
 from passerelle.redaction import Redactor
+from passerelle.whatsapp.adapters.cloud_about import about
 from passerelle.whatsapp.adapters.cloud_accounts import account_changes
 from passerelle.whatsapp.adapters.cloud_incoming import UNREADABLE, by_identifier, read_message
 from passerelle.whatsapp.adapters.cloud_receipts import read_status
 from passerelle.whatsapp.model import SessionEvent
 
 SIGNED_BY = "sha256="
-LONGEST_RAW = 2000
 log = structlog.get_logger()
 
 
@@ -118,7 +118,7 @@ class CloudWebhook:
         for message in _list(value, "messages"):
             yield from _read(lambda one: [read_message(one, contacts, session_id=session_id)], message)
         for error in _list(value, "errors"):
-            log.warning("⚠️ Meta tells of an error of this number", number=device, raw=str(error)[:LONGEST_RAW])
+            log.warning("⚠️ Meta tells of an error of this number", number=device, **about(error))
 
     def _tell_stranger(self, device: str) -> None:
         if device not in self._strangers and len(self._strangers) < 1000:  # noqa: PLR2004 -- more would be a leak
@@ -135,7 +135,7 @@ def _read(reader: Callable[[Any], Sequence[SessionEvent]], part: Any) -> Sequenc
 
 
 def _leave_out(part: Any) -> None:
-    log.error("❌ A part of a webhook of Meta cannot be read and is left out", raw=str(part)[:LONGEST_RAW])
+    log.error("❌ A part of a webhook of Meta cannot be read and is left out", **about(part))
 
 
 def _parsed(body: bytes) -> Any:

@@ -23,9 +23,9 @@ RATE_LIMIT_WAIT = timedelta(minutes=15)  # reference §3.6: start at 15 minutes;
 RESTRICTED_WAIT = timedelta(hours=24)  # WhatsApp does not say how long; people report a day and more
 CLIENT_OUTDATED = "client_outdated"
 PASSKEY_SIGN = "missing <link_code_pairing_wrapped_primary_ephemeral_pub>"
-_IQ_STATUS = re.compile(r"status (\d+): ([a-z-]+)")
-_NACK = re.compile(r"server returned error (\d+)")
-_HTTP_STATUS = re.compile(r"failed with status code (\d+)")
+_IQ_STATUS = re.compile(r"status (\d{1,9}): ([a-z-]+)")
+_NACK = re.compile(r"server returned error (\d{1,9})")
+_HTTP_STATUS = re.compile(r"failed with status code (\d{1,9})")
 _DIGITS = re.compile(r"\d{5,}")
 _SERVER_ERRORS = 500
 

@@ -21,6 +21,7 @@ from passerelle.whatsapp.adapters.multidevice.answers import CLIENT_OUTDATED
 from passerelle.whatsapp.model import Connection
 
 REFUSED_PAUSE_S = 60.0
+LONGEST_BAN_S = 366 * 86_400  # what is told beyond is no time
 OUTDATED_PAUSE_S = 3600.0  # only another version of neonize helps
 # 401, 403 and 406: whatsmeow has deleted the device by then.
 GONE = frozenset({"LOGGED_OUT", "MAIN_DEVICE_GONE", "UNKNOWN_LOGOUT"})
@@ -57,7 +58,7 @@ def _end_of(event: Any, now: datetime) -> Change | None:
         case LoggedOutEv():
             return Change(connection=Connection.LOGGED_OUT, reason=_name(event), ends=True)
         case TemporaryBanEv():
-            wait_s, reason = float(event.Expire), f"temporary ban {event.Code}"
+            wait_s, reason = float(min(max(event.Expire, 0), LONGEST_BAN_S)), f"temporary ban {event.Code}"
             until = now + timedelta(seconds=wait_s)
             return Change(connection=Connection.RESTRICTED, reason=reason, until=until, ends=True, pause_s=wait_s)
         case ClientOutdatedEv():

@@ -120,7 +120,7 @@ def receipt_events(
             provider_id=message_id,
             to=told_to(message_id) or who,
             kind=RECEIPTS[event.Type],
-            at=datetime.fromtimestamp(event.Timestamp, UTC),
+            at=_moment(event.Timestamp),
             detail=RECEIPT_WORDS[event.Type],
         )
         for message_id in event.MessageIDs
@@ -229,4 +229,12 @@ def _raw(event: Any) -> dict[str, Any]:
 
 
 def _from_ms(stamp_ms: int) -> datetime:
-    return datetime.fromtimestamp(stamp_ms / 1000, UTC)
+    return _moment(stamp_ms / 1000)
+
+
+def _moment(stamp_s: float) -> datetime:
+    """When it was; now, where what is told is no time: what was said is not lost for its hour."""
+    try:
+        return datetime.fromtimestamp(stamp_s, UTC)
+    except (OverflowError, OSError, ValueError):
+        return datetime.now(UTC)

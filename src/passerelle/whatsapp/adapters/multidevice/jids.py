@@ -1,9 +1,11 @@
 """How WhatsApp writes who somebody is: ``33639980001@s.whatsapp.net``, with ``:12`` before the ``@`` for a device."""
 
+import re
 from typing import Any
 
 PEOPLE, LIDS, GROUPS, BROADCAST = "s.whatsapp.net", "lid", "g.us", "broadcast"
 LID_PREFIX = "lid:"
+_DEVICE = re.compile(r"[0-9]{1,20}(\.[0-9]{1,3})?(:[0-9]{1,5})?")  # a number, an agent, a device
 
 
 def jid_text(jid: Any) -> str:
@@ -31,8 +33,7 @@ def read_jid(text: str) -> dict[str, Any]:
 def is_device(text: str) -> bool:
     """Whether `text` can be the name of a linked device of ours."""
     name, _, server = text.rpartition("@")
-    digits = name.replace(":", "").replace(".", "")
-    return server == PEOPLE and digits.isdecimal() and digits.isascii()
+    return server == PEOPLE and _DEVICE.fullmatch(name) is not None
 
 
 def phone_number(device: str) -> str:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import sqlite3
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import Any
@@ -174,7 +175,7 @@ def _unpacked(keys: bytes) -> tuple[str, Kept]:
         owners = {row[TABLES[table]] for table, rows in kept.items() for row in rows}
         if not fits or len(kept[DEVICE]) != 1 or owners != {device}:
             raise UnreadableKeys
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, EOFError, zlib.error, RecursionError, ValueError, KeyError, TypeError, AttributeError):
         raise UnreadableKeys from None
     return device, kept
 
