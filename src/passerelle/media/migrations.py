@@ -2,6 +2,7 @@
 
 import asyncio
 
+from passerelle.audit.model import is_about
 from passerelle.errors import Conflict, Invalid, NotFound, Text
 from passerelle.media.migration import Migration, Tools
 from passerelle.media.model import StoreName
@@ -48,6 +49,7 @@ class Migrations:
             MigrationRunning: another one has not ended; the member `state` says how it stands.
             WrongStores: it is not from one configured store to another.
         """
+        is_about(f"{wish.source or 'everywhere'} to {wish.target}")
         names = self._tools.chain.names
         if wish.target not in names or wish.source not in {None, *names} - {wish.target}:
             raise WrongStores(stores=[*names])
@@ -62,6 +64,11 @@ class Migrations:
     def first(self) -> StoreName:
         """The store that everything is to be in."""
         return self._tools.chain.names[0]
+
+    @property
+    def stores(self) -> tuple[StoreName, ...]:
+        """Those that are configured, the first one first."""
+        return tuple(self._tools.chain.names)
 
     def current(self) -> Progress:
         """How it is going, or went.

@@ -59,6 +59,9 @@ class MediaLibrary:
         self._spool = spool
         self._images = images
         self._chain = chain
+        stores = [chain.store(name) for name in chain.names]  # asking a protocol at each request is slow
+        self._linked = {store.name: store for store in stores if isinstance(store, Linked)}
+        self._seekable = {store.name: store for store in stores if isinstance(store, Seekable)}
         self._book = book
         self._copies = copies
         self._waiting = waiting
@@ -191,8 +194,8 @@ class MediaLibrary:
     async def address(self, media: Media) -> str:
         """Where its store gives it out for a while; empty where that is us. Raises as `Linked.link`."""
         copy = _copy_of(media)
-        store = self._chain.store(copy.store)
-        if not isinstance(store, Linked):
+        store = self._linked.get(self._chain.store(copy.store).name)
+        if store is None:
             return ""
         key = f"media:{copy.store}:{copy.key}"
         known = await self._cache.get(key)
@@ -209,8 +212,8 @@ class MediaLibrary:
     def read_part(self, media: Media, *, start: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Its bytes from `start` to before `end`, of a file that we give out. Raises as `MediaStore.read`."""
         copy = _copy_of(media)
-        store = self._chain.store(copy.store)
-        if not isinstance(store, Seekable):
+        store = self._seekable.get(copy.store)
+        if store is None:
             raise NoSuchCopy
         return store.read_part(copy, start=start, end=end)
 
@@ -273,7 +276,7 @@ class MediaLibrary:
         return urlunsplit(parts._replace(query=named))
 
     async def _get(self, media_id: str, client_id: str | None) -> Media:
-        found = await self._database.read(partial(self._book.find, media_id=media_id, client_id=client_id))
+        found = await self._database.look(partial(self._book.find, media_id=media_id, client_id=client_id))
         if found is None:
             raise UnknownMedia
         return found

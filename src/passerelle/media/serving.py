@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
-from passerelle.media.model import Media
+from passerelle.media.model import PIECE_BYTES, Media
 from passerelle.media.service import MediaLibrary
 from passerelle.media.sniff import may_be_shown
 
@@ -23,13 +24,19 @@ SAFE = {
 }
 # One part of a file; a wish for several at once is answered with all of it, as RFC 9110 14.2 lets us.
 _RANGE = re.compile(r"bytes=\s*(\d{0,20})-(\d{0,20})\s*", re.ASCII | re.IGNORECASE)
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "All of it"},
+    206: {"description": "The part that Range names"},
+    302: {"description": "Where its store gives it out"},
+    304: {"description": "The reader has it"},
+}
 
 
 def serving(library: MediaLibrary) -> APIRouter:
     """``/media/{id}``: public, the signature is the right."""
     router = APIRouter(tags=["media"])
 
-    @router.get(PATH, response_class=Response)
+    @router.get(PATH, response_class=Response, responses=_ANSWERS)
     @router.head(PATH, include_in_schema=False)
     async def serve(
         request: Request, media_id: str, expires: str = "", signature: str = "", variant: str = ""
@@ -52,7 +59,7 @@ async def _given_out(library: MediaLibrary, media: Media, request: Request) -> R
     headers = {**SAFE, "ETag": etag, "Accept-Ranges": "bytes"}
     if _is_known(request.headers, etag):
         return Response(status_code=304, headers=headers)
-    part = _part(request.headers, etag, media.size_bytes) if request.method == "GET" else None
+    part = read_range(request.headers, etag, media.size_bytes) if request.method == "GET" else None
     start, end = part or (0, media.size_bytes)
     body = _opened(library, media, start, end)
     await anext(body)  # so that a lost file is an answer of its own, not a broken body
@@ -62,7 +69,10 @@ async def _given_out(library: MediaLibrary, media: Media, request: Request) -> R
         return Response(media_type=media.content_type, headers=headers)
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{media.size_bytes}"
-    return StreamingResponse(body, 200 if part is None else 206, headers, media.content_type)
+    status = 200 if part is None else 206
+    if end - start <= PIECE_BYTES:  # a stream would take two tasks and a piece of memory of the same size
+        return Response(b"".join([piece async for piece in body]), status, headers, media.content_type)
+    return StreamingResponse(body, status, headers, media.content_type)
 
 
 async def _opened(library: MediaLibrary, media: Media, start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -79,7 +89,7 @@ def _is_known(asked: Mapping[str, str], etag: str) -> bool:
     return etag in known or known == ["*"]
 
 
-def _part(asked: Mapping[str, str], etag: str, size_bytes: int) -> tuple[int, int] | None:
+def read_range(asked: Mapping[str, str], etag: str, size_bytes: int) -> tuple[int, int] | None:
     """From where to before where; nothing where all of it is wanted, or what is wanted is no one part of these bytes.
 
     Raises:

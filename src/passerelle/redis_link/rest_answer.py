@@ -57,7 +57,7 @@ def all_replies(answer: Answer, count: int, redactor: Redactor) -> list[Reply | 
 def _json(answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Faulted(fault_of_status(answer.status)) from None
 
 
@@ -68,6 +68,8 @@ def _outcome(found: Any, status: int, redactor: Redactor) -> Reply | RedisFault:
         return fault_of_words(str(found["error"]), status=status, redactor=redactor)
     try:
         return _decoded(found.get("result"))
+    except RecursionError:
+        return known_fault("REDIS_REST", "the answer is nested deeper than any of Redis")
     except NotEncoded:
         return known_fault("REDIS_REST", "the answer is not in base64, which was asked for")
     except UnicodeDecodeError as error:

@@ -92,7 +92,7 @@ def _from_url(raw: str, findings: tuple[Finding, ...]) -> RedisSetting:
 
 def _from_parts(host: str, port: str | int | None, password: str | None, findings: tuple[Finding, ...]) -> RedisSetting:
     """The same examination, by way of the address that the parts make."""
-    userinfo = f":{quote(password, safe='')}@" if password else ""
+    userinfo = f":{_quoted(password)}@" if password else ""
     hidden = secrets_of(password or "")
     if "/" in host or "@" in host:
         return _unusable((*findings, mistake("REDIS_URL_HOST", "url")), (*hidden, *secrets_of(host)))
@@ -130,8 +130,8 @@ def _from_rest(url: str, token: str, findings: tuple[Finding, ...]) -> RedisSett
 def _usable(address: Address, findings: tuple[Finding, ...]) -> RedisSetting:
     host = f"[{address.host}]" if ":" in address.host else address.host
     shown = f"{host}:{address.port}"
-    userinfo = f"{quote(address.user, safe='')}:{quote(address.password, safe='')}@"
-    query = f"?{urlencode(address.options)}" if address.options else ""
+    userinfo = f"{_quoted(address.user)}:{_quoted(address.password)}@"
+    query = f"?{urlencode(address.options, errors='surrogateescape')}" if address.options else ""
     scheme = "rediss" if address.tls else "redis"
     return RedisSetting(
         configured=True,
@@ -144,6 +144,11 @@ def _usable(address: Address, findings: tuple[Finding, ...]) -> RedisSetting:
         # A user without a password is mostly a password in the wrong place.
         secrets=secrets_of(address.password or address.user),
     )
+
+
+def _quoted(text: str) -> str:
+    """Percent-encoded; bytes of the environment that are no UTF-8 stay those bytes."""
+    return quote(text, safe="", errors="surrogateescape")
 
 
 def _unusable(findings: tuple[Finding, ...], secrets: tuple[str, ...]) -> RedisSetting:

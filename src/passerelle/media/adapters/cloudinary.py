@@ -213,7 +213,7 @@ def _copy(told: Mapping[str, Any], *, key: str, kind: str, content_type: str) ->
     return Copy(
         store=StoreName.CLOUDINARY,
         key=key,
-        size_bytes=int(told["bytes"]),
+        size_bytes=_size(told["bytes"]),
         content_type=content_type,
         md5=_md5(told),
         ref={"resource_type": kind, "public_id": str(told["public_id"]), **more},
@@ -224,7 +224,7 @@ def _copy(told: Mapping[str, Any], *, key: str, kind: str, content_type: str) ->
 def _listed(page: Mapping[str, Any], kind: str) -> list[Copy]:
     try:
         return [_listed_copy(asset, kind) for asset in page["resources"]]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise away("HTTP 200: not a list of Cloudinary") from None
 
 
@@ -233,6 +233,12 @@ def _listed_copy(asset: Mapping[str, Any], kind: str) -> Copy:
     key = f"{asset['public_id']}.{form}" if form else str(asset["public_id"])
     otherwise = f"{kind}/{form}" if form else "application/octet-stream"
     return _copy(asset, key=key, kind=kind, content_type=mimetypes.guess_type(key)[0] or otherwise)
+
+
+def _size(told: Any) -> int:
+    if int(told) < 0:
+        raise ValueError("fewer bytes than none")
+    return int(told)
 
 
 def _md5(told: Mapping[str, Any]) -> str | None:

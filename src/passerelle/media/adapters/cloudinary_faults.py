@@ -37,7 +37,7 @@ class Answer:
         """The JSON object in it, where there is one."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 

@@ -87,7 +87,7 @@ class LocalStore:
 
     async def _opened(self, copy: Copy, start: int, end: int) -> tuple[io.FileIO, bytes]:
         """It and its first piece; closed over there when its reader goes away before it is open."""
-        opening = asyncio.ensure_future(self._run(lambda: self._open(copy, start, end)))
+        opening = self._run(lambda: self._open(copy, start, end))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -195,9 +195,12 @@ class LocalStore:
         finally:
             os.close(folder)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    def _run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._named, work)
+
+    def _named(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return work()
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise StorageFull from error

@@ -1,6 +1,7 @@
 """What Supabase Storage means by an answer that is no success: its codes, statuses and words, a table each."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from passerelle.errors import PasserelleError
 from passerelle.media.model import FileRefused, NoSuchCopy, StoreAway, StoreMisconfigured, StoreName
 from passerelle.redaction import Redactor
 
+NUMBER = re.compile(r"[0-9]{1,9}")
 MOST_WORDS = 300  # of a store's own word; a proxy's page is longer and says nothing
 
 
@@ -125,7 +127,7 @@ class Answer:
         """What it says, or None where it is no JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -156,7 +158,7 @@ def said(answer: Answer) -> Said:
     if isinstance(value, dict):
         inner = str(value.get("statusCode", ""))
         return Said(
-            status=int(inner) if inner.isdecimal() else answer.status,
+            status=int(inner) if NUMBER.fullmatch(inner) else answer.status,
             words=tuple(str(value[name]) for name in ("code", "error") if name in value),
             message=str(value.get("message") or value.get("msg") or ""),
             by_supabase=True,
@@ -204,7 +206,7 @@ def lost(error: BaseException, redactor: Redactor) -> LostAnswer:
 
 def _retry_after(header: str) -> timedelta | None:
     """Seconds, or a date of HTTP."""
-    if header.isdecimal():
+    if NUMBER.fullmatch(header):
         return timedelta(seconds=min(int(header), 86_400))
     try:
         return max(parsedate_to_datetime(header) - datetime.now(UTC), timedelta())

@@ -1,6 +1,7 @@
 """Lists a bucket: by Supabase's second list, or folder by folder with its first where a server has no second."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from passerelle.media.adapters.supabase_faults import Answer, NoSuchRoute
 from passerelle.media.adapters.supabase_rest import SupabaseRest
@@ -37,7 +38,7 @@ async def _rows(rest: SupabaseRest, bucket: str, prefix: str) -> AsyncIterator[t
 async def _all_pages(rest: SupabaseRest, bucket: str, prefix: str, first: Row) -> AsyncIterator[tuple[str, Row]]:
     page, cursor = first, None
     while True:
-        for row in page["objects"]:
+        for row in map(_row, page["objects"]):
             yield row["name"], row
         if not page.get("hasNext"):
             return
@@ -77,7 +78,13 @@ async def _below(rest: SupabaseRest, bucket: str, folder: str, prefix: str) -> A
 def _list_of(answer: Answer) -> list[Row]:
     if not isinstance(answer.value, list):
         raise _strange()
-    return answer.value
+    return list(map(_row, answer.value))
+
+
+def _row(row: Any) -> Row:
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        raise _strange()
+    return row
 
 
 def _strange() -> StoreAway:

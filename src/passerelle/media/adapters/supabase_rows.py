@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from passerelle.media.model import Copy, Spooled, StoreName
+from passerelle.media.model import Copy, Spooled, StoreAway, StoreName
 
 Row = Mapping[str, Any]
 UNKNOWN_TYPE = "application/octet-stream"
@@ -19,6 +19,8 @@ def copy_of_info(row: Row, *, key: str) -> Copy:
 def copy_of_row(row: Row, *, key: str) -> Copy:
     """A row of a list that is a file."""
     said = row.get("metadata") or {}
+    if not isinstance(said, dict):
+        raise _strange()
     return _copy(key, said.get("size"), said.get("mimetype"), said.get("eTag"), row.get("updated_at"))
 
 
@@ -36,11 +38,25 @@ def _copy(key: str, size: Any, content_type: Any, etag: Any, modified: Any) -> C
     return Copy(
         store=StoreName.SUPABASE,
         key=key,
-        size_bytes=int(size or 0),
+        size_bytes=_size(size),
         content_type=str(content_type or UNKNOWN_TYPE),
         md5=_plain_md5(str(etag or "")),
         modified_at=_moment(str(modified or "")),
     )
+
+
+def _size(told: Any) -> int:
+    try:
+        size_bytes = int(told or 0)
+    except (OverflowError, TypeError, ValueError):
+        raise _strange() from None
+    if size_bytes < 0:
+        raise _strange()
+    return size_bytes
+
+
+def _strange() -> StoreAway:
+    return StoreAway(StoreName.SUPABASE, "not an answer of Supabase Storage")
 
 
 def _plain_md5(etag: str) -> str | None:
