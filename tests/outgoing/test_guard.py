@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis.strategies import from_regex, integers, text
 
 from passerelle.outgoing import Outgoing, UrlRefused
+from passerelle.outgoing.asking import GuardedResolver
 from passerelle.outgoing.guard import Guard
 
 pytestmark = [pytest.mark.anyio, pytest.mark.mission("Z6")]
@@ -187,14 +188,12 @@ async def test_a_name_that_changes_between_check_and_use_is_caught() -> None:
 
 async def test_the_last_look_is_at_the_number_that_is_connected_to() -> None:
     """Also where the HTTP client would read a number out of an address by itself."""
-    outgoing = Outgoing(allow_private=False, names=Fixed(["8.8.8.8"]))
-    factory = outgoing._resolver.open_socket
+    factory = GuardedResolver(Fixed(["8.8.8.8"]), Guard(allow_private=False)).open_socket
     with pytest.raises(UrlRefused):
         factory((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
     with pytest.raises(UrlRefused):
         factory((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 80, 0, 0)))
     factory((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()
-    await outgoing.close()
 
 
 async def test_a_name_that_nobody_knows_just_now_may_be_kept() -> None:

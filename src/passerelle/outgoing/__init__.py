@@ -4,7 +4,8 @@ Words owned here: *guard* (decides whether an address may be asked), *names* (wh
 *answer* (what came back of a request that was sent).
 """
 
-from passerelle.outgoing.client import Answer, Opened, Outgoing
+from passerelle.outgoing.answers import Answer, Opened
+from passerelle.outgoing.client import Outgoing
 from passerelle.outgoing.faults import UrlRefused, UrlTooLarge, UrlUnreachable
 
 __all__ = ["Answer", "Opened", "Outgoing", "UrlRefused", "UrlTooLarge", "UrlUnreachable"]

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import AddrInfoType
-
 from passerelle.outgoing.guard import Guard
 
 _LOOKUPS_AT_ONCE = 64  # a name server that hangs holds a thread for up to 30 s; there must be others left
@@ -59,40 +56,9 @@ def _ask_system(host: str) -> list[str]:
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
-class GuardedResolver(AbstractResolver):
-    """What the HTTP client asks for names: one number that may not pass spoils the name (rebinding)."""
-
-    def __init__(self, names: Names, guard: Guard) -> None:
-        """Ask `names`, and let `guard` look at every number."""
-        self._names = names
-        self._guard = guard
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 -- aiohttp's
-    ) -> list[ResolveResult]:
-        """The numbers of `host`. Raises `UrlRefused` when one of them may not pass."""
-        numbers = await self._names.numbers(host)
-        for number in numbers:
-            self._guard.check(number)
-        return [
-            {
-                "hostname": host,
-                "host": number,
-                "port": port,
-                "family": socket.AF_INET6 if ":" in number else socket.AF_INET,
-                "proto": 0,
-                "flags": socket.AI_NUMERICHOST,
-            }
-            for number in numbers
-        ]
-
-    async def close(self) -> None:
-        """Nothing is kept."""
-
-    def open_socket(self, address: AddrInfoType) -> socket.socket:
-        """The last look, at the number that is connected to, whoever looked it up."""
-        self._guard.check(str(address[4][0]))
-        return socket.socket(address[0], address[1], address[2])
+async def checked_numbers(names: Names, guard: Guard, host: str) -> list[str]:
+    """The numbers of `host`. Raises `UrlRefused` when one of them may not pass: it spoils the name (rebinding)."""
+    numbers = await names.numbers(host)
+    for number in numbers:
+        guard.check(number)
+    return numbers
