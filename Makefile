@@ -2,6 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+FUZZ ?= 4
 UV_VERSION := 0.13.8
 
 # The tests start this program a thousand times: what is compiled once (1 s of CPU) is kept, whatever the caller prefers.
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 tried = $(BIN)/pytest $(1) -n 3 --dist worksteal || $(BIN)/pytest $(1) --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format mission bench bench-messages bench-records bench-media bench-limits bench-fleet bench-units servers lock audit clean
+.PHONY: help demo test test-long check format fuzz docs mission bench bench-http bench-messages bench-records bench-media bench-limits bench-fleet bench-units bench-startup servers lock audit clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -39,15 +40,22 @@ test: $(VENV)/.dev servers check ## All checks and tests, with real servers; wha
 test-long: $(VENV)/.dev servers check ## The same with the long tests whole
 	@$(call tried,)
 
-check: $(VENV)/.dev ## Format, lint, types, architecture
+check: $(VENV)/.dev ## Format, lint, types, architecture; known vulnerabilities, once a day where a network answers
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo | tail -n 1
+	@$(BIN)/python scripts/audit.py
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check --fix -q .
+
+fuzz: $(VENV)/.dev ## What strangers may send, ten times as much as in `make test` and new each time (FUZZ=40: forty times)
+	@PASSERELLE_FUZZ=$(FUZZ) $(BIN)/pytest tests/fuzz -n 3 --dist worksteal
+
+docs: $(VENV)/.dev ## The documentation as a site, in build/site; a dead link, a page without a place, any warning ends it
+	@$(BIN)/python scripts/docs_site.py
 
 mission: $(VENV)/.dev ## The rows of MISSION, each with the tests that prove it
 	@$(BIN)/python scripts/mission.py
@@ -62,6 +70,9 @@ bench-messages: $(VENV)/.dev servers ## Messages, side by side with Celery, SAQ,
 bench-records: $(VENV)/.dev servers ## Records on Redis, side by side with bare redis-py; how long a crash of Redis is felt
 	@$(BIN)/python benchmarks/records.py
 
+bench-http: $(VENV)/.dev ## 500 connections, slow readers, floods; what a request costs beside a bare FastAPI route
+	@$(BIN)/python benchmarks/load_http.py
+
 bench-fleet: $(VENV)/.dev servers ## 10,000 phones over 8 workers that are killed at random: who holds what, and for how long nobody
 	@$(BIN)/python benchmarks/fleet.py
 
@@ -74,6 +85,9 @@ bench-media: $(VENV)/.dev ## Uploads and downloads, side by side with a bare ser
 bench-units: $(VENV)/.run ## Units of work, side by side with one commit each
 	@$(BIN)/python benchmarks/units.py
 
+bench-startup: $(VENV)/.run ## How long until ready, beside `import fastapi`; idle memory
+	@$(BIN)/python benchmarks/startup.py
+
 servers: ## Install redis-server, PostgreSQL and Node from Debian's packages where they are missing
 	@sh scripts/servers.sh
 
@@ -84,9 +98,11 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew, with hashes
 		pyproject.toml --group dev -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		benchmarks/queues/requirements.in -o requirements/bench.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		pyproject.toml --group build --extra multidevice --extra s3 -c requirements/dev.txt -o requirements/image.txt
 
 audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a public service)
-	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
+	@$(BIN)/python scripts/audit.py --within 600 --or-fail
 
 clean: ## Remove the environment and what the tools left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache .pytest_cache build dist benchmarks/bull/node_modules benchmarks/.peers \

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from passerelle.errors import Misconfigured
-from passerelle.settings import read_settings
+from passerelle.settings import SECRETS, Settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +76,16 @@ def test_secrets_may_come_from_files_and_are_not_shown(monkeypatch: pytest.Monke
         monkeypatch.setenv("PASSERELLE_ADMIN_KEY_FILE", str(tmp_path / useless))
         with pytest.raises(Misconfigured, match="PASSERELLE_ADMIN_KEY_FILE"):
             read_settings()
+
+
+def test_every_secret_may_come_from_a_file() -> None:
+    """A name without a field of its own would be ignored without a word."""
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    assert [name for name in SECRETS if not any(f"'{name}_FILE'" in one for one in known)] == []
+    secret = {
+        str(field.validation_alias) for field in Settings.model_fields.values() if "Secret" in str(field.annotation)
+    }
+    assert len(secret) == len(SECRETS)
 
 
 def test_a_secrets_file_may_be_named_in_dotenv_and_a_blank_key_is_none(

@@ -9,6 +9,8 @@ import structlog
 
 from passerelle.redaction import Redactor
 
+IDS = ("client", "session", "message")
+
 
 def processors(redactor: Redactor, *, as_json: bool, colours: bool = False) -> list[structlog.typing.Processor]:
     """What makes a line of an event: the last one takes the secrets out of the whole line, whatever they came in by."""
@@ -48,3 +50,13 @@ def set_up_logs(redactor: Redactor, *, as_json: bool, to: Path | None = None) ->
     plain = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[plain, *steps]))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def tell_of(**ids: str | None) -> None:
+    """Every line of this task carries these `IDS` (or the ``request``) from now on; those not given stay."""
+    structlog.contextvars.bind_contextvars(**{name: id_ for name, id_ in ids.items() if id_})
+
+
+def tell_of_nobody() -> None:
+    """The next line is of another matter."""
+    structlog.contextvars.unbind_contextvars(*IDS)

@@ -5,14 +5,14 @@ import gc
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
 
-from passerelle.api import build_api, build_world_api
+from passerelle.api import build_api, build_metrics_api, build_world_api
 from passerelle.app import App, make_data_dir, open_app
 from passerelle.db.url import SqliteTarget, read_url
 from passerelle.errors import Misconfigured
@@ -26,6 +26,8 @@ from passerelle.worker import Worker
 
 CONTROL_SOCKET = "control.sock"
 CONTROL_RETRY_S = 1.0
+METRICS_PORTS, HIGHEST_PORT = 32, 65_535  # workers of one machine
+METRICS_CONNECTIONS = 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 log = structlog.get_logger()
 
@@ -68,8 +70,10 @@ async def work(settings: Settings, redactor: Redactor, *, stop: asyncio.Event) -
         Misconfigured: a setting is wrong, or SQL is not shared.
     """
     _check_shared(settings, "A worker of its own")
+    if settings.metrics_port is not None:
+        _check(settings, 0)
     make_data_dir(settings)
-    async with open_app(settings, redactor) as app, _beside(Worker(app).run()):
+    async with open_app(settings, redactor) as app, _beside(Worker(app).run()), _telling_metrics(app):
         await stop.wait()
 
 
@@ -98,10 +102,33 @@ async def listening(app: App, *, on_port: bool) -> AsyncIterator[None]:
     api = build_api(app, control=control)
     async with AsyncExitStack() as stack:
         if on_port:
-            await stack.enter_async_context(_served(Listener(api), tcp_socket(settings.host, settings.port)))
+            listener = Listener(api, trusted=settings.trusted_proxies, connections=settings.max_connections)
+            await stack.enter_async_context(_served(listener, tcp_socket(settings.host, settings.port)))
         await stack.enter_async_context(_control(api, control))
         stack.callback(app.news.let_go)
         yield
+
+
+@asynccontextmanager
+async def _telling_metrics(app: App) -> AsyncIterator[None]:
+    """``/metrics`` of a worker, where a port is set for it: the first free one from there, since workers are many."""
+    settings = app.settings
+    if settings.metrics_port is None:
+        yield
+        return
+    listens = _first_free(settings.host, settings.metrics_port)
+    log.info(f"✅ Metrics on http://{settings.host}:{listens.getsockname()[1]}/metrics", worker=app.worker_id)
+    async with _served(Listener(build_metrics_api(app), connections=METRICS_CONNECTIONS), listens):
+        yield
+
+
+def _first_free(host: str, port: int) -> socket.socket:
+    """Raises `Misconfigured` where none of them is."""
+    last = min(port + METRICS_PORTS, HIGHEST_PORT + 1) - 1
+    for tried in range(port, last):
+        with suppress(Misconfigured):
+            return tcp_socket(host, tried)
+    return tcp_socket(host, last)
 
 
 @asynccontextmanager

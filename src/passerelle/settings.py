@@ -1,5 +1,6 @@
 """Every knob, typed, read once by the command line; API.md lists them."""
 
+import ipaddress
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -52,7 +53,10 @@ class _UnreadableFile(Misconfigured):
 def _read_size(value: object) -> object:
     """``2000000``, ``16 MB`` or ``2 GB`` as bytes."""
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    return value if match is None else int(float(match[1]) * _BYTES[match[2] and match[2].upper()])
+    try:
+        return value if match is None else int(float(match[1]) * _BYTES[match[2] and match[2].upper()])
+    except OverflowError:
+        raise ValueError("larger than any disk") from None
 
 
 def _read_rate(value: object) -> object:
@@ -68,9 +72,16 @@ def _read_limits(value: object) -> object:
     return {sort.strip().lower(): size.strip() for sort, _, size in pairs}
 
 
+def _check_networks(value: str) -> str:
+    """Addresses and networks between commas; what is neither would be trusted by nobody, and nobody would know."""
+    for one in value.split(","):
+        ipaddress.ip_network(one.strip(), strict=False)
+    return value
+
+
 SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "KV_REST_API_URL", "KV_REST_API_TOKEN"),
-    *("PASSERELLE_ADMIN_KEY", "PASSERELLE_SECRET_KEY"),
+    *("PASSERELLE_ADMIN_KEY", "PASSERELLE_METRICS_KEY", "PASSERELLE_SECRET_KEY", "PASSERELLE_SECRET_KEY_FALLBACKS"),
     *("CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET", "SUPABASE_SERVICE_KEY"),
     *("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "PASSERELLE_PROXY"),
     *("WHATSAPP_CLOUD_TOKEN", "WHATSAPP_CLOUD_APP_SECRET", "WHATSAPP_CLOUD_VERIFY_TOKEN"),
@@ -80,6 +91,7 @@ KEPT_BLANK = frozenset({"REDIS_URL", "KV_REST_API_URL", "UPSTASH_REDIS_REST_URL"
 Span = Annotated[timedelta, BeforeValidator(_read_span)]
 Size = Annotated[int, BeforeValidator(_read_size), Interval(ge=1)]
 RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_read_rate)]
+Proxies = Annotated[str, AfterValidator(_check_networks)]
 MediaSort = Literal["image", "video", "audio", "document"]
 MediaLimits = Annotated[dict[MediaSort, Size], NoDecode, BeforeValidator(_read_limits)]
 
@@ -95,6 +107,9 @@ class Settings(BaseSettings):
 
     env: Literal["local", "production"] = _named("PASSERELLE_ENV", default="local")
     host: str = _named("PASSERELLE_HOST", default="127.0.0.1")
+    allowed_hosts: str | None = _named("PASSERELLE_ALLOWED_HOSTS", default=None)
+    trusted_proxies: Proxies = _named("PASSERELLE_TRUSTED_PROXIES", default="127.0.0.1,::1")
+    max_connections: Annotated[int, Interval(ge=10)] = _named("PASSERELLE_MAX_CONNECTIONS", default=2000)
     port: Annotated[int, Interval(ge=0, le=65535)] = _named("PASSERELLE_PORT", "PORT", default=8000)
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = _named(
         "PASSERELLE_DATA_DIR", default=Path.cwd() / "data"
@@ -119,9 +134,13 @@ class Settings(BaseSettings):
     sandbox_latency: Span = _named("PASSERELLE_SANDBOX_LATENCY", default=timedelta(milliseconds=300))
     url: str | None = _named("PASSERELLE_URL", default=None)
     admin_key: SecretStr | None = _named("PASSERELLE_ADMIN_KEY", default=None)
+    metrics_key: SecretStr | None = _named("PASSERELLE_METRICS_KEY", default=None)
+    metrics_port: Annotated[int, Interval(ge=1, le=65535)] | None = _named("PASSERELLE_METRICS_PORT", default=None)
+    metrics_public: bool = _named("PASSERELLE_METRICS_PUBLIC", default=False)
     rate_limit: RateLimit = _named("PASSERELLE_RATE_LIMIT", default=Rate(600, 60, 600))
     message_quota: Annotated[int, Interval(ge=1)] | None = _named("PASSERELLE_MESSAGE_QUOTA", default=None)
     secret_key: SecretStr | None = _named("PASSERELLE_SECRET_KEY", default=None)
+    secret_key_fallbacks: SecretStr | None = _named("PASSERELLE_SECRET_KEY_FALLBACKS", default=None)
     max_attempts: Annotated[int, Interval(ge=1, le=20)] = _named("PASSERELLE_MAX_ATTEMPTS", default=2)
     retry_delay: Span = _named("PASSERELLE_RETRY_DELAY", default=timedelta(seconds=30))
     lease: Span = _named("PASSERELLE_LEASE", default=timedelta(seconds=90))
@@ -153,6 +172,7 @@ class Settings(BaseSettings):
     attempt_limit: Span = _named("PASSERELLE_ATTEMPT_LIMIT", default=timedelta(seconds=20))
     lock_ttl: Span = _named("PASSERELLE_LOCK_TTL", default=timedelta(minutes=5))
     job_timeout: Span = _named("PASSERELLE_JOB_TIMEOUT", default=timedelta(minutes=5))
+    audit_retention: Span = _named("PASSERELLE_AUDIT_RETENTION", default=timedelta(days=365))
     probation: Span = _named("PASSERELLE_PROBATION", default=timedelta(seconds=2))
     lang: Literal["en", "fr"] = _named("PASSERELLE_LANG", default="en")
     log: Literal["console", "json"] | None = _named("PASSERELLE_LOG", default=None)
@@ -163,12 +183,18 @@ class Settings(BaseSettings):
     kv_rest_api_url_file: str | None = _named("KV_REST_API_URL_FILE", default=None)
     kv_rest_api_token_file: str | None = _named("KV_REST_API_TOKEN_FILE", default=None)
     admin_key_file: str | None = _named("PASSERELLE_ADMIN_KEY_FILE", default=None)
+    metrics_key_file: str | None = _named("PASSERELLE_METRICS_KEY_FILE", default=None)
     secret_key_file: str | None = _named("PASSERELLE_SECRET_KEY_FILE", default=None)
+    secret_key_fallbacks_file: str | None = _named("PASSERELLE_SECRET_KEY_FALLBACKS_FILE", default=None)
     cloudinary_api_key_file: str | None = _named("CLOUDINARY_API_KEY_FILE", default=None)
     cloudinary_api_secret_file: str | None = _named("CLOUDINARY_API_SECRET_FILE", default=None)
     supabase_service_key_file: str | None = _named("SUPABASE_SERVICE_KEY_FILE", default=None)
     s3_access_key_id_file: str | None = _named("S3_ACCESS_KEY_ID_FILE", default=None)
     s3_secret_access_key_file: str | None = _named("S3_SECRET_ACCESS_KEY_FILE", default=None)
+    proxy_file: str | None = _named("PASSERELLE_PROXY_FILE", default=None)
+    cloud_token_file: str | None = _named("WHATSAPP_CLOUD_TOKEN_FILE", default=None)
+    cloud_app_secret_file: str | None = _named("WHATSAPP_CLOUD_APP_SECRET_FILE", default=None)
+    cloud_verify_token_file: str | None = _named("WHATSAPP_CLOUD_VERIFY_TOKEN_FILE", default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +215,17 @@ class Settings(BaseSettings):
     def json_logs(self) -> bool:
         """Whether logs are for machines."""
         return (self.log or ("json" if self.env == "production" else "console")) == "json"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of ``PASSERELLE_ALLOWED_HOSTS``, between commas."""
+        return tuple(part.strip() for part in (self.allowed_hosts or "").split(",") if part.strip())
+
+    @property
+    def earlier_keys(self) -> tuple[str, ...]:
+        """The keys of ``PASSERELLE_SECRET_KEY_FALLBACKS``, between commas."""
+        parts = (self.secret("secret_key_fallbacks") or "").split(",")
+        return tuple(part.strip() for part in parts if part.strip())
 
     def secret(self, name: str) -> str | None:
         """The plain value of a secret, for the adapter that needs it."""

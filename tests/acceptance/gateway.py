@@ -299,6 +299,11 @@ class Gateway:
         (found,) = (one for one in self.sessions()["items"] if one["id"] == session_id)
         return dict(found)
 
+    def until_connected(self, session_id: str) -> Json:
+        """The linked phone once it has its connection, as after each start."""
+        wait_for(lambda: self.session(session_id)["state"] == "connected", "the connection of a linked phone")
+        return self.session(session_id)
+
     def fault(self, kind: str, phone: str, times: int = 1) -> None:
         """Let something go wrong for this phone."""
         answer = self.http.post("/sandbox/faults", json={"kind": kind, "number": phone, "times": times})

@@ -33,16 +33,16 @@ def test_the_demo_tells_its_story_and_may_be_told_again(data_dir: Path, tmp_path
 
 
 @pytest.mark.mission("Z3")
-def test_the_demo_goes_on_serving_until_it_is_interrupted(data_dir: Path, tmp_path: Path) -> None:
-    settings = settings_of(data_dir)
-    with launched("demo", cwd=tmp_path, env=settings) as demo:
+def test_the_demo_goes_on_serving_where_it_says_until_it_is_interrupted(data_dir: Path, tmp_path: Path) -> None:
+    with launched("demo", "--port", "0", cwd=tmp_path, env=settings_of(data_dir)) as demo:
         told = ""
         while "until Ctrl-C" not in told:
             line = demo.line(15)
             assert line, told
             told += line
-        answer = httpx.get(f"http://{HOST}:{settings['PASSERELLE_PORT']}/readyz")
-        assert answer.status_code == 200
+        address = re.search(rf"http://{HOST}:[1-9]\d+(?=/dashboard)", told)
+        assert address is not None, told
+        assert httpx.get(f"{address[0]}/readyz").status_code == 200
         demo.interrupt()
         assert demo.exit_code() == 0
 
@@ -192,11 +192,13 @@ def test_the_control_socket_is_for_its_owner_alone_and_goes_with_the_gateway(dat
 @pytest.mark.mission("A1")
 @pytest.mark.parametrize("home", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def test_the_database_can_be_upgraded_by_hand(
-    home: str, data_dir: Path, tmp_path: Path, request: pytest.FixtureRequest
+    home: str, empty_dir: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    more = {} if home == "sqlite" else {"DATABASE_URL": request.getfixturevalue("database_url")}
-    first = command_line("db", "upgrade", cwd=tmp_path, env=settings_of(data_dir, **more))
-    again = command_line("db", "upgrade", cwd=tmp_path, env=settings_of(data_dir, **more))
+    more = {}
+    if home == "postgresql":
+        more = {"DATABASE_URL": request.getfixturevalue("postgres_server").create_database(empty=True)}
+    first = command_line("db", "upgrade", cwd=tmp_path, env=settings_of(empty_dir, **more))
+    again = command_line("db", "upgrade", cwd=tmp_path, env=settings_of(empty_dir, **more))
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     assert "upgraded just now" in first.stdout
     assert "already" in again.stdout

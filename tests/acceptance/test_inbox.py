@@ -67,7 +67,7 @@ def test_a_deleted_message_is_shown_with_a_link_that_serves_its_medium(data_dir:
         gateway.terminate()
         gateway.start()
         assert served(gateway, item["media"]["url"]) == PNG
-        assert gateway.http.delete(f"/api/people/{BO}").status_code == 204
+        assert gateway.http.delete(f"/api/people/{BO}").status_code in {200, 202}
         assert listed(gateway) == []
         assert gateway.http.get(path_of(item["media"]["url"])).status_code == 404
 

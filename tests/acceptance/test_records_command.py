@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,13 +167,18 @@ def test_everything_moves_from_files_to_redis(data_dir: Path, redis_server: Redi
         after.terminate()
         after.start()
         after.http.headers["X-API-Key"] = "the-admin"
-        moved = after.session(session["id"])
+        moved = after.until_connected(session["id"])
         assert (moved["user_id"], moved["state"], moved["source"]) == (user, "connected", "redis")
-        verified = after.http.get("/api/database/verify-redis").json()
-        assert verified["all_in_redis"] is True
+        wait_for(lambda: verified_in(after)["all_in_redis"], "what the start told, in Redis")
+        verified = verified_in(after)
         assert {one["key"]: one["count"] for one in verified["keys"]} == {"clients": 1, "sessions": 1, "logins": 0}
         after.http.headers["X-API-Key"] = key
         assert after.http.get("/api/whatsapp/sessions").status_code == 200
+
+
+def verified_in(gateway: Gateway) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.http.get("/api/database/verify-redis").json()
+    return found
 
 
 def _file(data_dir: Path, collection: str) -> str:

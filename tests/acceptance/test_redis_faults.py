@@ -280,6 +280,7 @@ def test_a_gateway_that_starts_while_redis_is_down_knows_its_sessions(data_dir: 
         gateway.terminate()
         redis.kill()
         gateway.start()
+        gateway.until_connected(before["session_id"])
         found = gateway.sessions()
         assert found["source"] == "memory"
         assert [(one["id"], one["state"], one["source"]) for one in found["items"]] == [

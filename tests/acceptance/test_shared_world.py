@@ -28,7 +28,7 @@ def test_another_process_takes_the_world_over_when_its_holder_is_killed(data_dir
         links = {p["number"]: len(p["links"]) for p in heir.http.get("/sandbox/phones?limit=1000").json()["items"]}
         assert len(links) == 3
         assert set(links.values()) == {1}
-        assert heir.session(linked["session_id"])["state"] == "connected"
+        heir.until_connected(linked["session_id"])
         holder.start()
         holder.link(*somebody())
 

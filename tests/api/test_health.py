@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -201,7 +202,8 @@ async def test_messages_that_nobody_sends_are_found(idle: App, due_for_s: float,
         await let_wait(idle, await say(idle, session, f"+3363998001{number}"), due_for_s=due_for_s)
     found = await findings_of(idle)
     assert outbox(found) == [finding]
-    assert finding == "OUTBOX_OK" or found[finding].startswith(f"3 due, the oldest for {due_for_s:.0f} s")
+    told = re.match(r"3 due, the oldest for (\d+) s", found[finding])
+    assert finding == "OUTBOX_OK" or (told is not None and due_for_s <= int(told[1]) < due_for_s + 15)
     assert "NO_WORKER" in found
 
 
@@ -387,7 +389,8 @@ async def test_sql_away_is_503_in_time_and_again_200_by_itself(tmp_path: Path, o
 
 async def test_sql_that_accepts_and_never_answers_is_away_too() -> None:
     with BlackHole() as hole:
-        url = f"postgresql://postgres@{HOST}:{hole.port}/none"
+        # Without TLS: given up while asyncpg still asks for it, a connection raises in nobody's task (asyncpg 0.32).
+        url = f"postgresql://postgres@{HOST}:{hole.port}/none?sslmode=disable"
         database = open_database(read_url(url, data_dir=Path()))
         began = time.monotonic()
         report = await examine([DatabaseCheck(database)], limit_s=2.7)
@@ -398,8 +401,7 @@ async def test_sql_that_accepts_and_never_answers_is_away_too() -> None:
 
 
 async def test_too_much_at_once_is_no_database_that_is_away(tmp_path: Path, postgres_server: PostgresServer) -> None:
-    # Without TLS: a connection given up while asyncpg still asks for it raises in nobody's task (asyncpg 0.31).
-    url = SecretStr(f"{postgres_server.create_database()}?sslmode=disable")
+    url = SecretStr(postgres_server.create_database())
     async with gateway(tmp_path, working=False, database_url=url) as app:
         busy = [asyncio.create_task(app.database.run(lambda tx: tx.sql("SELECT pg_sleep(2.6)"))) for _ in range(8)]
         await asyncio.sleep(0.2)

@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from acceptance.gateway import Gateway
 from media.samples import iso
+from passerelle.api import build_api
+from passerelle.media.model import PIECE_BYTES
 
 from apps import gateway, http
 
@@ -49,6 +52,8 @@ async def film(tmp_path: Path) -> AsyncIterator[Film]:
         (f"bytes=-{SIZE * 2}", 0, SIZE),
         (f"bytes=7-{SIZE * 9}", 7, SIZE),
         ("BYTES= 1048570-1048580", 1048570, 1048581),
+        (f"bytes=1-{PIECE_BYTES}", 1, PIECE_BYTES + 1),
+        (f"bytes=1-{PIECE_BYTES + 1}", 1, PIECE_BYTES + 2),
     ],
 )
 async def test_a_part_is_206_and_says_which_it_is(film: Film, asked: str, start: int, end: int) -> None:
@@ -123,6 +128,30 @@ async def test_files_come_and_go_while_the_threads_that_everybody_shares_are_tak
     finally:
         free.set()
         await asyncio.gather(*others)
+
+
+async def test_what_fits_in_one_piece_is_sent_as_one(tmp_path: Path) -> None:
+    """A stream costs a small file more than its bytes do."""
+    sent: list[int] = []
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            sent.append(len(message.get("body", b"")))
+            await send(message)
+
+        await served(scope, receive, tell)
+
+    async with gateway(tmp_path, working=False) as app:
+        served = build_api(app)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(watched), base_url="http://test") as api:
+            fields = {"category": "view-once", "user_id": "anna"}
+            film = Film(api, (await api.post("/api/media", files={"file": ("a.mp4", FILM)}, data=fields)).json())
+            sent.clear()
+            assert (await film.get(Range=f"bytes=1-{PIECE_BYTES}")).status_code == 206
+            assert sent == [0, PIECE_BYTES]
+            sent.clear()
+            assert (await film.get()).content == FILM
+            assert max(sent) == PIECE_BYTES  # memory does not grow with the file
 
 
 def test_a_real_server_gives_parts_and_heads_and_goes_on(tmp_path: Path) -> None:

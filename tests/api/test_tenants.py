@@ -79,7 +79,7 @@ WALKS = {
     "GET /api/inbox/deleted": LIST,
     "GET /api/inbox/view-once": LIST,
     "DELETE /api/inbox/messages/{message_id}": OWNED,
-    "DELETE /api/people/{phone}": NEW,
+    **dict.fromkeys(("GET /api/people/{phone}", "DELETE /api/people/{phone}"), NEW),
     "POST /api/media": NEW,
     "GET /api/media": LIST,
     "GET /api/media/{media_id}": OWNED,
@@ -97,6 +97,8 @@ WALKS = {
     "POST /api/webhooks/{webhook_id}/test": OWNED,
     "GET /api/webhooks/{webhook_id}/deliveries": OWNED,
     "POST /api/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": OWNED,
+    "GET /api/secrets": ADMINS,
+    "POST /api/secrets/rotate": ADMINS,
     "GET /api/clients": ADMINS,
     "POST /api/clients": ADMINS,
     "GET /api/clients/{client_id}": ADMINS,
@@ -105,6 +107,8 @@ WALKS = {
     "POST /api/clients/{client_id}/keys": ADMINS,
     "POST /api/clients/{client_id}/keys/{key_id}/rotate": ADMINS,
     "DELETE /api/clients/{client_id}/keys/{key_id}": ADMINS,
+    "GET /api/audit": ADMINS,
+    "GET /metrics": ADMINS,
     "GET /api/database/verify-redis": ADMINS,
     "GET /api/database/check-sessions": ADMINS,
     **{f"POST /api/records/{verb}": ADMINS for verb in ("reload", "restore", "accept", "import")},
@@ -352,8 +356,8 @@ async def test_a_user_a_number_and_a_key_of_another_client_are_ones_own_names(
     lead = {"name": "mine", "phone": CUSTOMER, "trade": "plumber", "area": "75011"}
     assert (await good(api.post("/api/leads", json=lead, headers=keyed)))["id"] == other.ids["lead_id"]
     await api.delete(f"{PAIRING}/{hers['attempt_id']}", headers=owner.headers)
-    assert (await api.delete(f"/api/people/{FRIEND}", headers=other.headers)).status_code == 204
-    assert (await api.delete(f"/api/people/{CUSTOMER}", headers=other.headers)).status_code == 204
+    for phone in (FRIEND, CUSTOMER):
+        assert (await api.delete(f"/api/people/{phone}", headers=other.headers)).status_code in {200, 202}
     assert await seen_by(api, owner, below=rooms) == before, "a person is erased for who asked alone"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from passerelle.db import DatabaseAway, StorageFull, Tx, UnitMisuse
 from passerelle.db.migrate import migrate
-from passerelle.db.sqlite import SqliteDatabase
+from passerelle.db.sqlite import READERS, SqliteDatabase
 from passerelle.errors import Misconfigured
 
 pytestmark = pytest.mark.anyio
@@ -36,8 +37,6 @@ async def ids(database: SqliteDatabase) -> list[int]:
 
 async def held(database: SqliteDatabase) -> asyncio.Event:
     """Keep the writer busy, so that what is handed in next becomes one group; set the event to let it go."""
-    import threading  # noqa: PLC0415
-
     go, entered = threading.Event(), threading.Event()
 
     async def wait(_tx: Tx) -> None:
@@ -54,6 +53,27 @@ async def test_a_result_is_given_only_after_the_commit(database: SqliteDatabase,
     other = sqlite3.connect(tmp_path / "units.sqlite3")
     assert other.execute("SELECT count(*) FROM notes").fetchone() == (1,)
     other.close()
+
+
+async def test_a_look_sees_what_is_committed_writes_nothing_and_waits_for_no_reader(database: SqliteDatabase) -> None:
+    await database.run(lambda tx: write(tx, 1))
+    free = threading.Event()
+
+    async def wait(_tx: Tx) -> None:
+        free.wait(60)
+
+    reading = [asyncio.create_task(database.read(wait)) for _ in range(READERS)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(30):
+            assert await database.look(lambda tx: tx.sql("SELECT id FROM notes")) == [{"id": 1}]
+            with pytest.raises(DatabaseAway):
+                await database.look(lambda tx: write(tx, 2))
+            await database.run(lambda tx: write(tx, 3))
+            assert await database.look(lambda tx: tx.sql("SELECT id FROM notes")) == [{"id": 1}, {"id": 3}]
+    finally:
+        free.set()
+        await asyncio.gather(*reading)
 
 
 async def test_a_failing_unit_in_a_group_takes_nobody_along(database: SqliteDatabase) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from passerelle.clock import Clock
 from passerelle.db import Database
+from passerelle.metrics.counters import Metrics
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, RedisSetting, examine
 from passerelle.settings import Settings
@@ -22,6 +23,7 @@ class Ground:
     clock: Clock
     """Business time."""
     worker_id: str
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

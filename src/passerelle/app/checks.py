@@ -21,6 +21,8 @@ from passerelle.diagnostics.cached import Diagnosis
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.diagnostics.ports import Check
 from passerelle.errors import Text
+from passerelle.keyring.checks import KeyringCheck
+from passerelle.keyring.service import Keyring
 from passerelle.media.chain import StoreChain
 from passerelle.media.checks import StoresCheck
 from passerelle.messages.adapters.gauge import SqlOutboxGauge
@@ -35,6 +37,8 @@ from passerelle.redis_link import RedisSetting
 from passerelle.sessions.checks import ProviderCheck, SessionsCheck
 from passerelle.sessions.service import Sessions
 from passerelle.settings import Settings
+from passerelle.webhooks.adapters.gauge import SqlEndpointGauge
+from passerelle.webhooks.checks import WebhooksCheck
 
 SETTINGS = Text("The settings are right.", "Les réglages sont corrects.")
 REDIS_WANTED = Text("Redis is configured where it is wanted.", "Redis est configuré là où il est voulu.")
@@ -42,11 +46,19 @@ _TOLD_ELSEWHERE = "REDIS_"  # by the checks of Redis, in the groups of Redis
 
 
 def compose_diagnosis(
-    base: Base, *, records: Records, care: Care, sessions: Sessions, chain: StoreChain, findings: Sequence[Finding]
+    base: Base,
+    *,
+    records: Records,
+    care: Care,
+    sessions: Sessions,
+    chain: StoreChain,
+    keyring: Keyring,
+    findings: Sequence[Finding],
 ) -> Diagnosis:
     """What ``/api/health`` tells of this gateway; `findings` were found when it started."""
     in_redis = DataInRedis(care, suspicions=lambda: records.home.suspicions, files=base.settings.data_dir / "records")
-    return Diagnosis(partial(_checks_of, base, in_redis, sessions, chain, findings))
+    others: list[Check] = [in_redis, KeyringCheck(keyring)]
+    return Diagnosis(partial(_checks_of, base, others, sessions, chain, findings))
 
 
 def doctor_checks(settings: Settings, wrong: Sequence[str], redactor: Redactor) -> list[Check]:
@@ -63,7 +75,7 @@ def doctor_checks(settings: Settings, wrong: Sequence[str], redactor: Redactor) 
 
 
 def _checks_of(
-    base: Base, in_redis: Check, sessions: Sessions, chain: StoreChain, findings: Sequence[Finding]
+    base: Base, others: Sequence[Check], sessions: Sessions, chain: StoreChain, findings: Sequence[Finding]
 ) -> list[Check]:
     settings, database, clock = base.settings, base.database, base.clock
     known = [finding for finding in findings if finding.id == SANDBOX_IN_PRODUCTION.id]
@@ -72,7 +84,7 @@ def _checks_of(
         *_standing(settings, [finding for finding in findings if finding not in known]),
         *(_redis_checks(base.redis, base.redactor) if base.redis.configured else _redis_absent(base.redis)),
         *_wanted(findings),
-        in_redis,
+        *others,
         DatabaseCheck(database),
         SessionsCheck(sessions, provider=settings.provider_name.upper()),
         ProviderCheck(base.provider.reach, found=known or pretended),
@@ -80,6 +92,7 @@ def _checks_of(
         WorkersCheck(SqlWorkerBook(), database=database),
         OutboxCheck(SqlOutboxGauge(), database=database, clock=clock, lease=settings.lease),
         PairingCheck(SqlAttemptGauge(), database=database, clock=clock),
+        WebhooksCheck(SqlEndpointGauge(), database=database, clock=clock),
     ]
 
 

@@ -2,24 +2,23 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
 from passerelle.app.base import Ground, own_url
-from passerelle.app.secret import secret_key
+from passerelle.app.secret import secret_keys
 from passerelle.coordination.adapters.memory_cache import MemoryCache
 from passerelle.coordination.adapters.redis_cache import RedisCache
 from passerelle.coordination.cached import StandInCache
 from passerelle.coordination.ports import Cache
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.errors import Text
-from passerelle.media.adapters.cloudinary import CloudinaryStore
 from passerelle.media.adapters.local import LocalStore
 from passerelle.media.adapters.s3 import S3Store
 from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep, SqlMigrationSweep
 from passerelle.media.adapters.sql_usage import SqlUsage
 from passerelle.media.adapters.sql_waiting import SqlWaiting
-from passerelle.media.adapters.supabase import SupabaseStore
 from passerelle.media.chain import StoreChain
 from passerelle.media.images import Images
 from passerelle.media.jobs import MediaJobs
@@ -35,6 +34,10 @@ from passerelle.media.telling import Telling
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
 from passerelle.webhooks.service import Webhooks
+
+if TYPE_CHECKING:
+    from passerelle.media.adapters.cloudinary import CloudinaryStore
+    from passerelle.media.adapters.supabase import SupabaseStore
 
 CLOUDINARY = ("cloudinary_cloud_name", "cloudinary_api_key", "cloudinary_api_secret")
 SUPABASE = ("supabase_url", "supabase_service_key", "supabase_bucket")
@@ -53,54 +56,59 @@ class MediaParts:
     mover: Mover
     migrations: Migrations
     jobs: MediaJobs
-    remote: tuple[CloudinaryStore | SupabaseStore, ...]
+    remote: "tuple[CloudinaryStore | SupabaseStore, ...]"
     images: Images
 
 
 def compose_media(base: Ground, webhooks: Webhooks) -> MediaParts:
     """Cloudinary, Supabase, S3, the local disk: in this order, without those that are not configured (MISSION B1)."""
     settings, database, clock = base.settings, base.database, base.clock
-    remote, images = _remote(settings, base.redactor), Images()
-    threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="media")
+    remote: tuple[CloudinaryStore | SupabaseStore, ...]
+    remote = (*_cloudinary(settings, base.redactor), *_supabase(settings, base.redactor))
+    images, threads = Images(), ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="media")
     local = LocalStore(settings.data_dir / "media", threads=threads)
     stores: list[MediaStore] = [*remote, *_s3(settings, base.redactor), local]
-    if not any(isinstance(store, CloudinaryStore) for store in remote):
+    if _missing(settings, CLOUDINARY):
         log.info("Cloudinary not configured")
-    chain, book, copies, sweep = StoreChain(stores), SqlMediaBook(), SqlCopyBook(), SqlMediaSweep()
     spool = Spool(
-        settings.data_dir / "spool",
-        settings.media_limit,
-        images=images,
-        threads=threads,
-        with_md5=len(stores) > 1,
+        settings.data_dir / "spool", settings.media_limit, images=images, threads=threads, with_md5=len(stores) > 1
     )
+    chain, book, copies, sweep = StoreChain(stores), SqlMediaBook(), SqlCopyBook(), SqlMediaSweep()
     telling = Telling(webhooks, clock)
-    library = MediaLibrary(
-        spool=spool,
-        images=images,
-        chain=chain,
-        book=book,
-        copies=copies,
-        waiting=SqlWaiting(),
-        links=MediaLinks(
-            secret=secret_key(settings), public_url=settings.public_url or own_url(settings), ttl=settings.link_ttl
-        ),
-        cache=_cache(base),
-        policy=Policy(
-            SqlUsage(), limits=dict[str, int](settings.media_limits.items()), quota_bytes=settings.media_quota
-        ),
-        database=database,
-        clock=clock,
-        telling=telling,
-    )
     mover = Mover(spool=spool, chain=chain, book=book, copies=copies, sweep=sweep, database=database, telling=telling)
     jobs = MediaJobs(chain=chain, book=book, copies=copies, sweep=sweep, mover=mover, database=database, clock=clock)
     migrations = Migrations(
         Tools(chain=chain, mover=mover, copies=copies, sweep=SqlMigrationSweep(), database=database, clock=clock)
     )
+    library = _library(base, spool=spool, images=images, chain=chain, telling=telling)
     return MediaParts(
         library=library, chain=chain, mover=mover, migrations=migrations, jobs=jobs, remote=remote, images=images
     )
+
+
+def _library(base: Ground, *, spool: Spool, images: Images, chain: StoreChain, telling: Telling) -> MediaLibrary:
+    settings = base.settings
+    limits = dict[str, int](settings.media_limits.items())
+    return MediaLibrary(
+        spool=spool,
+        images=images,
+        chain=chain,
+        book=SqlMediaBook(),
+        copies=SqlCopyBook(),
+        waiting=SqlWaiting(),
+        links=_links(settings),
+        cache=_cache(base),
+        policy=Policy(SqlUsage(), limits=limits, quota_bytes=settings.media_quota),
+        database=base.database,
+        clock=base.clock,
+        telling=telling,
+    )
+
+
+def _links(settings: Settings) -> MediaLinks:
+    secret, *earlier = secret_keys(settings)
+    where = settings.public_url or own_url(settings)
+    return MediaLinks(secret=secret, earlier=earlier, public_url=where, ttl=settings.link_ttl)
 
 
 def media_findings(settings: Settings) -> tuple[Finding, ...]:
@@ -112,26 +120,32 @@ def media_findings(settings: Settings) -> tuple[Finding, ...]:
     )
 
 
-def _remote(settings: Settings, redactor: Redactor) -> tuple[CloudinaryStore | SupabaseStore, ...]:
-    found: list[CloudinaryStore | SupabaseStore] = []
+def _cloudinary(settings: Settings, redactor: Redactor) -> "list[CloudinaryStore]":
+    if _missing(settings, CLOUDINARY):
+        return []
+    from passerelle.media.adapters.cloudinary import CloudinaryStore  # noqa: PLC0415 -- 0.1 s, only where it is used
+
     get = settings.text
-    if not _missing(settings, CLOUDINARY):
-        found.append(
-            CloudinaryStore(
-                cloud_name=get(CLOUDINARY[0]),
-                api_key=get(CLOUDINARY[1]),
-                api_secret=get(CLOUDINARY[2]),
-                redactor=redactor,
-                upload_prefix=(settings.cloudinary_upload_prefix or CLOUDINARY_API).rstrip("/"),
-            )
+    return [
+        CloudinaryStore(
+            cloud_name=get(CLOUDINARY[0]),
+            api_key=get(CLOUDINARY[1]),
+            api_secret=get(CLOUDINARY[2]),
+            redactor=redactor,
+            upload_prefix=(settings.cloudinary_upload_prefix or CLOUDINARY_API).rstrip("/"),
         )
-    if not _missing(settings, SUPABASE):
-        found.append(
-            SupabaseStore(
-                url=get(SUPABASE[0]), service_key=get(SUPABASE[1]), bucket=get(SUPABASE[2]), redactor=redactor
-            )
-        )
-    return tuple(found)
+    ]
+
+
+def _supabase(settings: Settings, redactor: Redactor) -> "list[SupabaseStore]":
+    if _missing(settings, SUPABASE):
+        return []
+    from passerelle.media.adapters.supabase import SupabaseStore  # noqa: PLC0415 -- the same
+
+    get = settings.text
+    return [
+        SupabaseStore(url=get(SUPABASE[0]), service_key=get(SUPABASE[1]), bucket=get(SUPABASE[2]), redactor=redactor)
+    ]
 
 
 def _s3(settings: Settings, redactor: Redactor) -> list[S3Store]:

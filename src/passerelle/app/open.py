@@ -8,15 +8,21 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from passerelle.app.attachments import compose_attachments
+from passerelle.app.audit import compose_audit
 from passerelle.app.base import Base, Ground, redis_setting
 from passerelle.app.checks import compose_diagnosis
 from passerelle.app.findings import findings_of, report
+from passerelle.app.history import compose_batches, compose_flow, compose_history
 from passerelle.app.inbox import compose_inbox
+from passerelle.app.keyring import compose_keyring
 from passerelle.app.leads import compose_leads, compose_settlements
+from passerelle.app.measured import MeasuredSender
 from passerelle.app.media import MediaParts, compose_media, media_findings
 from passerelle.app.messages import compose_messages
+from passerelle.app.metrics import compose_scrape
 from passerelle.app.pairing import compose_pairing
 from passerelle.app.parts import App
+from passerelle.app.people import compose_people
 from passerelle.app.provider import ProviderFor, open_provider, open_time, webhook_of
 from passerelle.app.records import compose_clients, compose_limiter, compose_records
 from passerelle.app.removals import compose_removals
@@ -28,8 +34,11 @@ from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
 from passerelle.errors import Misconfigured, Rejected, Unavailable
+from passerelle.history.jobs import HistoryJobs
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
 from passerelle.messages.links import MessageMedia
+from passerelle.metrics.counters import Metrics
+from passerelle.people.jobs import ErasureJobs
 from passerelle.records.care import Care
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink
@@ -75,7 +84,8 @@ async def open_app(
         opened = open_provider(ground, sandbox, attachments) if provider is None else provider(ground, attachments)
         whatsapp = await stack.enter_async_context(opened)
         known = {field.name: getattr(ground, field.name) for field in fields(Ground)}
-        base = Base(**known, provider=replace(whatsapp, sender=sender or whatsapp.sender))
+        measured = MeasuredSender(sender or whatsapp.sender, ground.metrics)
+        base = Base(**known, provider=replace(whatsapp, sender=measured))
         table = await ground.database.read(examine_leads_table)
         app = _compose(stack, base, below, table)
         report(app.findings)
@@ -109,6 +119,7 @@ async def _ground(stack: AsyncExitStack, settings: Settings, redactor: Redactor)
         redactor=redactor,
         clock=clock,
         worker_id=f"worker_{secrets.token_hex(8)}",
+        metrics=Metrics(),
     )
     return ground, sandbox
 
@@ -134,11 +145,22 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
         media=media.library,
         webhooks=webhooks,
     )
+    audit, audit_jobs = compose_audit(base)
+    people = compose_people(
+        base,
+        leads=leads,
+        contractors=contractors,
+        pairing=linking.pairing,
+        sessions=sessions,
+        media=media.library,
+    )
     findings = findings_of(base.settings, base.redis) + media_findings(base.settings) + table.findings
+    keyring = compose_keyring(base)
     diagnosis = compose_diagnosis(
-        base, records=records, care=care, sessions=sessions, chain=media.chain, findings=findings
+        base, records=records, care=care, sessions=sessions, chain=media.chain, keyring=keyring, findings=findings
     )
     stack.push_async_callback(diagnosis.close)
+    history = compose_history(base, diagnosis)
     return App(
         settings=base.settings,
         database=base.database,
@@ -149,6 +171,7 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
         sandbox=below.sandbox,
         records=records,
         care=care,
+        keyring=keyring,
         clients=clients,
         logins=logins,
         limiter=compose_limiter(base),
@@ -160,7 +183,8 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
         messages=outbox.messages,
         strangers=outbox.strangers,
         inbox=inbox.inbox,
-        people=inbox.people,
+        people=people,
+        audit=audit,
         media=media.library,
         migrations=media.migrations,
         leads=leads,
@@ -177,14 +201,22 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
             lead_jobs,
             LoginJobs(logins, base.clock),
             removals,
+            ErasureJobs(people),
+            audit_jobs,
             media.jobs,
             below.webhook_jobs,
+            HistoryJobs(history),
             *linked.registration,
         ),
         holding_jobs=linked.jobs,
         queue=linking.queue,
         findings=findings,
         diagnosis=diagnosis,
+        history=history,
+        flow=compose_flow(base),
+        batches=compose_batches(base),
+        metrics=base.metrics,
+        scrape=compose_scrape(base, media.chain),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from passerelle.audit.service import Audit
 from passerelle.clients.limiter import Limiter
 from passerelle.clients.logins import Logins
 from passerelle.clients.service import Clients
@@ -11,17 +12,24 @@ from passerelle.coordination.ports import Jobs, QueueWorker, WorkerBook
 from passerelle.db import Database
 from passerelle.diagnostics.cached import Diagnosis
 from passerelle.diagnostics.model import Finding
-from passerelle.inbox.service import Inbox, People
+from passerelle.history.service import History
+from passerelle.inbox.service import Inbox
+from passerelle.keyring.service import Keyring
 from passerelle.leads.contractors import Contractors
 from passerelle.leads.service import Leads
 from passerelle.media.migrations import Migrations
 from passerelle.media.service import MediaLibrary
+from passerelle.messages.batches import Batches
 from passerelle.messages.jobs import MessageJobs
 from passerelle.messages.service import Messages
 from passerelle.messages.strangers import Strangers
+from passerelle.messages.traffic import Flow
+from passerelle.metrics.counters import Metrics
+from passerelle.metrics.scrape import Scrape
 from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import Attempt
 from passerelle.pairing.service import Pairing
+from passerelle.people.service import People
 from passerelle.records.care import Care
 from passerelle.records.service import Records
 from passerelle.redis_link import RedisLink
@@ -47,6 +55,7 @@ class App:
     sandbox: Sandbox | None
     records: Records
     care: Care
+    keyring: Keyring
     clients: Clients
     logins: Logins
     limiter: Limiter | None
@@ -59,6 +68,7 @@ class App:
     strangers: Strangers | None
     inbox: Inbox
     people: People
+    audit: Audit
     media: MediaLibrary
     migrations: Migrations
     leads: Leads
@@ -72,3 +82,8 @@ class App:
     queue: QueueWorker | None
     findings: tuple[Finding, ...]
     diagnosis: Diagnosis
+    history: History
+    flow: Flow
+    batches: Batches
+    metrics: Metrics
+    scrape: Scrape

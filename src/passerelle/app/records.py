@@ -50,7 +50,7 @@ def compose_clients(base: Base, records: Records) -> tuple[Clients, Logins]:
         clock=base.clock,
         strict=strict,
     )
-    return clients, Logins(records=records, clock=base.clock)
+    return clients, Logins(records=records, clock=base.clock, admin_key=base.settings.secret("admin_key"))
 
 
 def compose_limiter(base: Base) -> Limiter | None:

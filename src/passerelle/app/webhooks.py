@@ -1,7 +1,7 @@
 """Webhooks, and the way out to addresses that strangers gave."""
 
 from passerelle.app.base import Ground
-from passerelle.app.secret import secret_key
+from passerelle.app.secret import secret_keys
 from passerelle.outgoing import Outgoing
 from passerelle.webhooks.adapters.books import SqlDeliveryBook, SqlEndpointBook
 from passerelle.webhooks.adapters.queue import SqlDeliveryQueue, SqlDeliverySweep
@@ -20,7 +20,7 @@ def compose_outgoing(base: Ground) -> Outgoing:
 def compose_webhooks(base: Ground, outgoing: Outgoing) -> tuple[Webhooks, WebhookJobs]:
     """The verbs of webhooks, and the worker's side."""
     database, clock = base.database, base.clock
-    endpoints, queue, keys = SqlEndpointBook(), SqlDeliveryQueue(), EndpointKeys(secret_key(base.settings))
+    endpoints, queue, keys = SqlEndpointBook(), SqlDeliveryQueue(), EndpointKeys(*secret_keys(base.settings))
     webhooks = Webhooks(
         endpoints=endpoints,
         deliveries=SqlDeliveryBook(),
@@ -30,6 +30,14 @@ def compose_webhooks(base: Ground, outgoing: Outgoing) -> tuple[Webhooks, Webhoo
         clock=clock,
     )
     pump = DeliveryPump(
-        Tools(queue=queue, endpoints=endpoints, post=outgoing, keys=keys, database=database, clock=clock)
+        Tools(
+            queue=queue,
+            endpoints=endpoints,
+            post=outgoing,
+            keys=keys,
+            database=database,
+            clock=clock,
+            metrics=base.metrics,
+        )
     )
     return webhooks, WebhookJobs(pump=pump, queue=queue, sweep=SqlDeliverySweep(), database=database, clock=clock)

@@ -10,9 +10,12 @@ import structlog
 import typer
 
 from passerelle import __version__
+from passerelle.cli.audit import audit
 from passerelle.cli.clients import clients
+from passerelle.cli.people import people
 from passerelle.cli.phones import sessions
-from passerelle.cli.prepare import prepare, redactor_of
+from passerelle.cli.prepare import on_known_port, prepare, redactor_of
+from passerelle.cli.secrets import secrets
 from passerelle.errors import Misconfigured, PasserelleError
 
 if TYPE_CHECKING:
@@ -44,6 +47,25 @@ app.add_typer(records, name="records")
 app.add_typer(clients, name="clients")
 app.add_typer(media, name="media")
 app.add_typer(sessions, name="sessions")
+app.add_typer(people, name="people")
+app.command()(audit)
+app.add_typer(secrets, name="secrets")
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 -- Typer calls it
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    *,
+    _asked: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def run() -> None:
@@ -82,6 +104,7 @@ def serve(
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
     settings, redactor = prepare(host=host, port=port)
+    settings = on_known_port(settings)
     worker_here = not no_worker and workers == 0
     _run(
         lambda stop: server.serve(settings, redactor, stop=stop, workers=workers, worker_here=worker_here),
@@ -104,6 +127,7 @@ def sandbox(*, host: Host = None, port: Port = None) -> None:
     from passerelle import server  # noqa: PLC0415 -- 0.5 s
 
     settings, _ = prepare(host=host, port=port)
+    settings = on_known_port(settings)
     _run(lambda stop: server.serve_world(settings, stop=stop), child=False)
 
 

@@ -14,12 +14,13 @@ from passerelle.cli.reach import gateway
 from passerelle.client import ApiProblem, Client
 from passerelle.client.http import Json
 from passerelle.errors import Misconfigured
+from passerelle.media.model import StoreName
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings, Size
 
 LOOK_EVERY_S, LINE_EVERY_S = 0.25, 2.0
 UNDER_WAY = frozenset({"running", "stopping"})
-STORES = ("cloudinary", "supabase", "s3", "local")
+STORES = tuple(StoreName)
 INTERRUPTED = 130
 SIGNS = {"done": "✅", "stopped": "⚠️", "failed": "❌"}
 

@@ -18,17 +18,27 @@ def prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]"
     return settings, redactor
 
 
+def on_known_port(settings: "Settings") -> "Settings":
+    """Port 0 means any that is free: chosen before the start, so that links and what is printed name it."""
+    from passerelle.listening import tcp_socket  # noqa: PLC0415 -- only those who listen need it
+
+    if settings.port:
+        return settings
+    with tcp_socket(settings.host, 0) as probe:
+        return settings.model_copy(update={"port": probe.getsockname()[1]})
+
+
 def redactor_of(settings: "Settings") -> "Redactor":
     """What knows every secret of the settings."""
     from passerelle.db.url import password_of  # noqa: PLC0415 -- 0.1 s
     from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
 
-    secrets = (
-        settings.secret("admin_key"),
-        settings.secret("secret_key"),
-        settings.secret("redis_password"),
-        settings.secret("kv_rest_api_token"),
-        settings.secret("proxy"),
-        password_of(settings.secret("database_url")),
-    )
+    given = [settings.text(name) for name in type(settings).model_fields if _is_secret(settings, name)]
+    secrets = (password_of(value) if "://" in value else value for value in [*given, *settings.earlier_keys])
     return Redactor(secret for secret in secrets if secret)
+
+
+def _is_secret(settings: "Settings", name: str) -> bool:
+    from pydantic import SecretStr  # noqa: PLC0415 -- as above
+
+    return isinstance(getattr(settings, name), SecretStr)

@@ -47,7 +47,7 @@ def send_one(
 
 def send_file(settings: Settings, redactor: Redactor, user: str, path: Path, *, at: str | None, as_json: bool) -> int:
     """Send every line of a CSV file, following them all; the exit code. What was sent before is not repeated."""
-    wishes = list(_read(path, user, at))
+    wishes = list(read_file(path, user, at))
     with gateway(settings, redactor) as client:
         try:
             messages = _send_all(client, wishes)
@@ -102,7 +102,8 @@ def _waits(message: Json) -> bool:
     return bool(message["last_error"]) and message["attempts"] == 0
 
 
-def _read(path: Path, user: str, at: str | None) -> Iterator[Json]:
+def read_file(path: Path, user: str, at: str | None) -> Iterator[Json]:
+    """The wishes of a CSV file, line by line. Raises `Misconfigured`, which names the line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)

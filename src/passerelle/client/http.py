@@ -134,7 +134,12 @@ class Client:
 
     def clients(self) -> list[Json]:
         """Every client with its keys, not their secrets."""
-        items: list[Json] = self._ask("GET", "/api/clients")["items"]
+        items: list[Json] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._ask("GET", f"/api/clients?limit=1000&cursor={quote(cursor, safe='')}")
+            items += page["items"]
+            cursor = page["next_cursor"]
         return items
 
     def keys(self, client_id: str) -> list[Json]:
@@ -159,6 +164,19 @@ class Client:
         """Its keys are good no more; its data goes soon."""
         self._ask("DELETE", _client(client_id))
 
+    def acts(self, **wanted: str | int) -> list[Json]:
+        """Who did what, newest first: `what`, `who`, `since`, `until`, `limit`."""
+        items: list[Json] = self._ask("GET", "/api/audit", params=wanted)["items"]
+        return items
+
+    def person(self, phone: str) -> Json:
+        """How much is kept of a person."""
+        return self._ask("GET", f"/api/people/{quote(phone, safe='')}")
+
+    def erase_person(self, phone: str) -> Json:
+        """Erase what is kept of a person: what went, and what goes later by itself."""
+        return self._ask("DELETE", f"/api/people/{quote(phone, safe='')}")
+
     def export_sessions(self, passphrase: str) -> Iterator[str]:
         """The sealed lines of every linked phone, the head first. Raises `ApiProblem`."""
         wish = {"passphrase": passphrase}
@@ -175,6 +193,10 @@ class Client:
     def tend_records(self, verb: str) -> Json:
         """``reload``, ``restore`` or ``accept``: how many records of each sort that was about."""
         return self._ask("POST", f"/api/records/{verb}")
+
+    def sealed(self, *, rotate: bool = False) -> Json:
+        """Which key the gateway uses, and how much is sealed with which; `rotate`: with that key alone from now on."""
+        return self._ask("POST", "/api/secrets/rotate") if rotate else self._ask("GET", "/api/secrets")
 
     def import_records(self, client_id: str, collection: str, records: list[Json]) -> Json:
         """Save records that are not there yet: how many were saved, were there, and which are there with other data."""

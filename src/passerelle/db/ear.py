@@ -52,7 +52,7 @@ class Ear:
             try:
                 while not driver.is_closed():
                     self._changed.clear()
-                    for channel in self._listeners:
+                    for channel in tuple(self._listeners):  # more may be listened to while it waits
                         await driver.add_listener(channel, self._hear)  # asyncpg: the same one twice is one
                         self._tell(channel, "")
                     await self._pause(driver)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 import structlog
 
@@ -36,7 +37,7 @@ class DbLink:
         if self._probing is None:
             self.reason = reason
             log.error("❌ Database connection lost", reason=reason)
-            self._probing = asyncio.create_task(self._probe_until_up())
+            self._probing = asyncio.create_task(self._probe_until_up(), context=Context())  # of nobody's request
 
     async def close(self) -> None:
         """Stop probing."""

@@ -101,6 +101,10 @@ class Database(Protocol):
         """Run a `unit` that only reads, beside the writer. Raises as `run`."""
         ...
 
+    async def look(self, unit: Unit[T]) -> T:
+        """As `read`, for a `unit` that finds few rows by their keys: on SQLite nobody is served meanwhile."""
+        ...
+
     def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """From now on call `heard` on the event loop with what is notified on `channel`, until the database is closed.
 

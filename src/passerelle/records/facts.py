@@ -35,6 +35,7 @@ class Facts:
 
     async def add(self, tx: Tx, fact: Fact) -> None:
         """Write down what has happened, in the transaction of what caused it; call `wake` after its commit."""
+        self._heard()  # who reads right after the commit may be quicker than the notice of it
         await self._book.add(tx, fact)
         await tx.notify(CHANNEL, fact.key.client_id)
 

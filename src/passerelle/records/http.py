@@ -14,7 +14,8 @@ class BroughtRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]  # no text in SQL may hold a NUL
+    # Lengths stand beside the patterns: a repetition in one ({1,200}) takes 90 ms of every start to compile.
+    id: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]  # SQL takes no NUL
     version: Annotated[int, Field(ge=1, le=10**12)]  # Lua counts in doubles
     data: dict[str, Any]
 
@@ -24,8 +25,10 @@ class Brought(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    client_id: Annotated[str, Field(pattern=r"^[\w-]{1,200}$")]  # a folder where there is no Redis
-    collection: Annotated[str, Field(pattern="^[a-z_]{1,50}$")]
+    client_id: Annotated[
+        str, Field(min_length=1, max_length=200, pattern=r"^[\w-]+$")
+    ]  # a folder where there is no Redis
+    collection: Annotated[str, Field(min_length=1, max_length=50, pattern="^[a-z_]+$")]
     records: Annotated[list[BroughtRecord], Field(max_length=1000)]
 
 
