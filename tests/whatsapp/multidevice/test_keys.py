@@ -135,6 +135,7 @@ async def test_a_store_says_whether_it_has_a_device(store: SqliteStore, tmp_path
         ("postgresql://u@127.0.0.1:5433/x", "postgres://u@127.0.0.1:5433/x?sslmode=disable"),
         ("postgresql+asyncpg://u@h/x?ssl=verify-full", "postgres://u@h/x?sslmode=verify-full"),
         ("postgresql://u@h/x?sslmode=prefer&pgbouncer=true", "postgres://u@h/x?sslmode=require"),
+        ("postgresql://u@h/x?sslmode=require&sslrootcert=/ca", "postgres://u@h/x?sslmode=verify-ca&sslrootcert=%2Fca"),
     ],
 )
 def test_a_postgres_address_is_written_as_the_library_reads_it(url: str, wanted: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from certificates import Authority
 from passerelle.errors import PasserelleError
 from passerelle.whatsapp.adapters.multidevice.answers import pairing_fault
 from passerelle.whatsapp.adapters.multidevice.child import Setup
@@ -25,6 +26,7 @@ from passerelle.whatsapp.sending import PhoneOffline
 from .house import ALICE, BOB, Kept, Shelf, outgoing
 from .keys_parts import DEVICE, put_whole_device
 from servers import PostgresServer, eventually, free_port
+from tls_postgres import TlsPostgres
 
 pytestmark = pytest.mark.anyio
 NOWHERE = f"http://127.0.0.1:{free_port()}"
@@ -141,6 +143,22 @@ async def test_the_device_store_may_be_postgres(tmp_path: Path, postgres_server:
             await provider.linker.connect(session_id="s1", phone_number=ALICE)
         assert "failed to dial" in refused.value.members["reason"]
         assert await store.has(DEVICE) is None
+
+
+async def test_the_librarys_own_connections_verify_a_private_authority(tmp_path: Path) -> None:
+    ours, theirs = (Authority(tmp_path / name, name) for name in ("ours", "theirs"))
+    server = TlsPostgres(ours.signed("server", "localhost"), ours.file)
+    try:
+        server.start()
+        for mode in ("verify-full", "require"):
+            wrong = device_store(server.url(sslmode=mode, sslrootcert=theirs.file), data_dir=tmp_path)
+            with pytest.raises(EngineError, match=r"certificate signed by unknown authority"):
+                await asyncio.to_thread(NeonizeEngine().prepare, wrong.name)
+        right = device_store(server.url(sslmode="verify-full", sslrootcert=ours.file), data_dir=tmp_path)
+        await asyncio.to_thread(NeonizeEngine().prepare, right.name)
+        assert await right.has(DEVICE) is None
+    finally:
+        server.stop()
 
 
 async def test_keys_go_from_a_file_into_a_postgres_that_had_no_tables(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from passerelle.errors import Misconfigured
+from passerelle.db.url import SqliteTarget, read_url
 
 FILE = "devices.sqlite3"
 _LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
@@ -17,6 +17,7 @@ _LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 # Without these: rollback journal, 5 s of patience, and a write that begins as a read fails at once beside another one.
 _OPTIONS = "_foreign_keys=on&_journal_mode=WAL&_synchronous=FULL&_busy_timeout=20000&_txlock=immediate&rest="
 _DEVICES = "whatsmeow_device"
+_FILES = frozenset({"sslrootcert", "sslcert", "sslkey"})  # lib/pq reads no sslcrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +83,23 @@ Store = SqliteStore | PostgresStore
 def device_store(database_url: str | None, *, data_dir: Path) -> Store:
     """The store beside our own tables: PostgreSQL where they are there, else a file in the data directory.
 
-    lib/pq knows no ``sslmode=prefer``: on the loopback it becomes ``disable``, elsewhere ``require``.
+    lib/pq knows no ``sslmode=prefer``: on the loopback it becomes ``disable``, elsewhere ``require``; and with an
+    authority named, ``require`` is libpq's ``verify-ca``.
 
     Raises:
         Misconfigured: an address that cannot be read; the text never shows the password.
     """
-    text = (database_url or "").strip().strip("'\"")
-    if not text.startswith(("postgres://", "postgresql://", "postgresql+asyncpg://")):
+    target = read_url(database_url, data_dir=data_dir)
+    if isinstance(target, SqliteTarget):
         return SqliteStore(data_dir / FILE)
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-    except ValueError:
-        raise Misconfigured("DATABASE_URL cannot be read: percent-encode # / ? [ ] in the password.") from None
-    query = dict(parse_qsl(parts.query))
-    mode = query.get("sslmode") or query.get("ssl") or "prefer"
+    parts, files = urlsplit(target.url), {name: path for name, path in target.tls.items() if name in _FILES}
+    mode = target.tls.get("sslmode") or dict(parse_qsl(parts.query)).get("ssl", "prefer")
     if mode in {"prefer", "allow"}:
-        mode = "disable" if host in _LOOPBACK else "require"
-    return PostgresStore(urlunsplit(("postgres", parts.netloc, parts.path, urlencode({"sslmode": mode}), "")))
+        mode = "disable" if (parts.hostname or "") in _LOOPBACK else "require"
+    if mode == "require" and "sslrootcert" in files:
+        mode = "verify-ca"
+    words = urlencode({"sslmode": mode} | files)
+    return PostgresStore(urlunsplit(("postgres", parts.netloc, parts.path, words, "")))
 
 
 def read_store(name: str) -> Store:
