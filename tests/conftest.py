@@ -43,6 +43,14 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.stop()
 
 
+@pytest.fixture
+def killable(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The shared PostgreSQL, for a test that kills it; it runs again afterwards."""
+    yield postgres_server
+    if not postgres_server.running:
+        postgres_server.start()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _loopback_only() -> Iterator[None]:
     """No test talks to anybody outside this machine."""

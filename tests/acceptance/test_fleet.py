@@ -1,16 +1,12 @@
 """Linked phones over many workers that are killed at random: `benchmarks/fleet.py`, and what must be true of it."""
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from acceptance.gateway import Json, clean_environment
+from acceptance.figures import figures_of
+from acceptance.gateway import Json
 
-FLEET = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
 LAPSE_S = 15.0
 SLACK_S = 10.0  # a look comes every second; the machine that tests run on is busy
 pytestmark = pytest.mark.mission("Z5")
@@ -18,17 +14,7 @@ pytestmark = pytest.mark.mission("Z5")
 
 def fleet(database_url: str, *words: str, limit: float) -> Json:
     """Its figures."""
-    done = subprocess.run(
-        [sys.executable, str(FLEET), "--json", "--database-url", database_url, *words],
-        env=clean_environment({}),
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        check=False,
-    )
-    assert done.stdout, done.stderr[-3000:]
-    figures: Json = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    return figures_of("fleet.py", "--database-url", database_url, *words, limit=limit)
 
 
 def expect_kept(figures: Json, *, sessions: int, workers: int) -> None:

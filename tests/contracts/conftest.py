@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -74,11 +74,3 @@ async def open_link() -> AsyncIterator[OpenLink]:
     yield make
     for link in links:
         await link.close()
-
-
-@pytest.fixture
-def killable(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    """The shared PostgreSQL, for a test that kills it; it runs again afterwards."""
-    yield postgres_server
-    if not postgres_server.running:
-        postgres_server.start()

@@ -1,14 +1,12 @@
 """One browser for all tests of a module; a gateway for each test."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
 
 from dashboard.browsing import Site, chromium, served
-
-from servers import PostgresServer
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +21,3 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """An open gateway on the simulated WhatsApp."""
     async with served(tmp_path / "data") as site:
         yield site
-
-
-@pytest.fixture
-def killable(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    """The shared PostgreSQL, for a test that kills it; it runs again afterwards."""
-    yield postgres_server
-    if not postgres_server.running:
-        postgres_server.start()

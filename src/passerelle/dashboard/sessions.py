@@ -85,7 +85,7 @@ def _many(desk: Desk, app: App) -> list[Route]:
             "linked": linked[:SHOWN],
             "ended": ended[::-1][:SHOWN],
             "reading": reading,
-            "sightings": await app.sessions.sightings(visit.who),
+            "sightings": reading.sightings,
             "never": NEVER_SEEN,
         }
         return Sheet(template="sessions", here=HERE, words=WORDS, facts=facts, every_s=EVERY_S)
@@ -103,7 +103,7 @@ def _one(desk: Desk, app: App) -> list[Route]:
         facts = {
             "session": session,
             "reading": reading,
-            "sighting": (await app.sessions.sightings(visit.who)).get(session.id, NEVER_SEEN),
+            "sighting": reading.sightings.get(session.id, NEVER_SEEN),
             "capture": await app.inbox.capture(visit.who, session.id),
             "longest": LONGEST_RETENTION_DAYS,
         }
