@@ -45,7 +45,7 @@ PATHS = st.sampled_from(
 URLS = st.builds("{}://{}{}{}{}".format, SCHEMES, USERS, HOSTS, PORTS, PATHS) | TEXTS
 
 
-@cases(600)
+@cases(800)
 @given(url=URLS | st.none())
 def test_a_database_url_is_read_or_refused_by_its_name(url: str | None) -> None:
     password_of(url)
@@ -58,7 +58,7 @@ def test_a_database_url_is_read_or_refused_by_its_name(url: str | None) -> None:
         assert read_url(target.url, data_dir=Path("data")) == target or target.pooled_by_transaction
 
 
-@cases(600)
+@cases(800)
 @given(url=URLS | st.none(), host=HOSTS | TEXTS | st.none(), port=PORTS | st.none(), password=TEXTS | st.none())
 def test_a_setting_of_redis_is_usable_or_says_why(
     url: str | None, host: str | None, port: str | None, password: str | None
@@ -91,7 +91,7 @@ def test_a_proxy_is_read_or_refused(url: str) -> None:
     assert Proxy.read(proxy.url) == proxy
 
 
-@cases(600)
+@cases(800)
 @given(url=URLS | st.builds("https://{}{}/{}".format, HOSTS, PORTS, TEXTS), private=st.booleans())
 def test_an_address_of_a_stranger_passes_or_is_refused(url: str, *, private: bool) -> None:
     guard = Guard(allow_private=private)
@@ -117,7 +117,7 @@ def test_a_number_of_a_host_passes_or_is_refused(number: str, *, private: bool) 
 NUMBERS = st.from_regex(r"\+?[0-9 ().\-/]{0,20}", fullmatch=True) | TEXTS | st.just("+" + "1" * 60)
 
 
-@cases(600)
+@cases(800)
 @given(text=NUMBERS)
 def test_a_phone_number_is_refused_or_stays_what_it_was_read_as(text: str) -> None:
     is_name(text)
@@ -135,7 +135,7 @@ SIZES = st.from_regex(r"[0-9]{1,400}(\.[0-9]{1,5})? ?(B|KB|MB|GB|TB)?", fullmatc
 RATES = st.from_regex(r"[0-9]{1,9}/[smhd](,burst=[0-9]{1,9})?", fullmatch=True) | st.just("off") | TEXTS
 
 
-@cases(600)
+@cases(800)
 @given(span=SPANS, size=SIZES, rate=RATES, limits=st.builds("image={},{}".format, SIZES, TEXTS))
 def test_a_setting_is_read_or_refused(span: str, size: str, rate: str, limits: str) -> None:
     kinds: tuple[tuple[Any, str], ...] = ((Span, span), (Size, size), (RateLimit, rate), (MediaLimits, limits))
