@@ -312,6 +312,14 @@ async def test_young_operations_are_known_for_longer(home: Home) -> None:
     assert (await held(home.other, "a")).version == 80
 
 
+async def test_a_version_taken_so_that_a_late_change_misses_it_is_forgotten_as_an_old_operation(home: Home) -> None:
+    names = [f"void:{new_operation()}", *(new_operation() for _ in range(70))]
+    for version, name in enumerate(names):
+        assert await home.one.save(KEY, [change("a", version, name, n=version)]) == [True]
+    current = await held(home.other, "a")
+    assert (current.version, current.operations) == (71, tuple(names[1:]))
+
+
 async def test_of_operations_however_young_there_is_an_end(home: Home) -> None:
     current = Record(id="a")
     for batch in range(7):

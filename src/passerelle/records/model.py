@@ -1,5 +1,6 @@
 """Records, facts, wishes, and what a reading is worth."""
 
+import re
 import secrets
 import time
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from passerelle.errors import Text, Unavailable
 
 APPLIED = "_applied"
+_MADE = re.compile(r"([0-9a-f]+)\.")  # as the script in Redis reads it: facts and voids carry no time, and are old
 # Operations that are kept of each record, to know one that is asked for again: so many, and while they are young more,
 # since others may change a record often while somebody whose answer got lost cannot ask.
 OPERATIONS_KEPT, OPERATIONS_AT_MOST, YOUNG_S = 64, 256, 120
@@ -96,8 +98,8 @@ def kept_operations(operations: tuple[str, ...], *, now_s: float) -> tuple[str, 
 
 
 def _born_s(operation: str) -> int:
-    time_, _, rest = operation.partition(".")
-    return int(time_, 16) if rest else 0
+    made = _MADE.match(operation)
+    return int(made[1], 16) if made else 0
 
 
 class CollectionKey(NamedTuple):
