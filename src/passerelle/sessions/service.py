@@ -10,7 +10,7 @@ from passerelle.clients.model import Caller
 from passerelle.clock import Clock
 from passerelle.db import Database, Tx
 from passerelle.errors import PasserelleError, Unavailable
-from passerelle.records.model import CollectionKey, Fact, Record, Source
+from passerelle.records.model import CollectionKey, Record, Source
 from passerelle.records.service import Records
 from passerelle.sessions.model import (
     COLLECTION,
@@ -22,6 +22,7 @@ from passerelle.sessions.model import (
     UnknownUser,
     from_document,
 )
+from passerelle.sessions.news import News, key_of
 from passerelle.sessions.ports import (
     LinkedPhone,
     LinkListener,
@@ -33,17 +34,9 @@ from passerelle.sessions.ports import (
     SpeakerBook,
     Voice,
 )
-from passerelle.webhooks.model import Event, EventType
 from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.faults import AlreadyLinked
 from passerelle.whatsapp.ports import Linker
-
-EVENTS = {
-    SessionState.CONNECTED: EventType.SESSION_CONNECTED,
-    SessionState.DISCONNECTED: EventType.SESSION_DISCONNECTED,
-    SessionState.PAUSED: EventType.SESSION_PAUSED,
-    SessionState.LOGGED_OUT: EventType.SESSION_LOGGED_OUT,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +73,7 @@ class Sessions:
         self._seen = seen
         self._proxies = proxies
         self._linker = linker
-        self._webhooks = webhooks
+        self._news = News(records=records, webhooks=webhooks, clock=clock)
         self._database = database
         self._clock = clock
         self._listener: LinkListener | None = None
@@ -91,7 +84,7 @@ class Sessions:
 
     async def read_all(self, caller: Caller) -> SessionsReading:
         """Every session of the caller's client, oldest first; connected is only what has a connection now."""
-        reading = await self._records.read(_key(caller.client_id))
+        reading = await self._records.read(key_of(caller.client_id))
         sightings = await self.sightings(caller)
         away = {session_id for session_id, sighting in sightings.items() if not sighting.connected}
         found = [from_document(caller.client_id, r.id, r.data) for _, r in sorted(reading.records.items())]
@@ -135,7 +128,7 @@ class Sessions:
             if record.data and record.data["state"] != SessionState.LOGGED_OUT.value:
                 raise AlreadyLinked(session_id=session_id)
 
-        await self._records.change(_key(caller.client_id), session_id, gone)
+        await self._records.change(key_of(caller.client_id), session_id, gone)
         await self._records.memory.flush()
 
     async def sightings(self, caller: Caller) -> dict[str, Sighting]:
@@ -188,12 +181,10 @@ class Sessions:
                 "state_reason": "linked_again",
                 "ended_at": self._clock.now().isoformat(),
             }
-            await self._tell(tx, session.client_id, before.session_id, ended)
+            await self._news.tell(tx, session.client_id, before.session_id, ended)
         linked = LinkedPhone(session.id, session.device)
         await self._phones.put(tx, number, linked, user_id=session.user_id, holder=holder)
-        whole = Fact(key=_key(session.client_id), id=session.id, patch=session.as_patch(), creates=True)
-        await self._records.add_fact(tx, whole)
-        await self._announce(tx, session.client_id, session.id, whole.patch)
+        await self._news.begin(tx, session)
         if self._listener is not None:
             await self._listener.linked(tx, session, replaced=None if before is None else before.session_id)
         return None if before is None else before.device
@@ -203,7 +194,7 @@ class Sessions:
         await self._phones.remove(tx, client_id=session.client_id, session_id=session.id)
         await self._unlinked(tx, session.client_id, session.id)
         ended = replace(session, state=SessionState.LOGGED_OUT, state_reason=reason, ended_at=self._clock.now())
-        await self._tell(tx, session.client_id, session.id, ended.as_patch())
+        await self._news.tell(tx, session.client_id, session.id, ended.as_patch())
 
     async def _unlinked(self, tx: Tx, client_id: str, session_id: str) -> None:
         if self._listener is not None:
@@ -228,7 +219,7 @@ class Sessions:
         async def pause(tx: Tx) -> None:
             if await self._speakers.pause(tx, session_id=session_id, until=until, guessed=guessed):
                 patch = {"state": SessionState.PAUSED.value, "state_reason": reason}
-                await self._tell(tx, client_id, session_id, patch)
+                await self._news.tell(tx, client_id, session_id, patch)
 
         await self._database.run(pause)
         self._records.wake()
@@ -239,7 +230,7 @@ class Sessions:
         async def resume(tx: Tx) -> None:
             if await self._speakers.resume(tx, session_id=session_id, until=until):
                 patch = {"state": SessionState.CONNECTED.value, "state_reason": None}
-                await self._tell(tx, client_id, session_id, patch)
+                await self._news.tell(tx, client_id, session_id, patch)
 
         await self._database.run(resume)
         self._records.wake()
@@ -251,7 +242,7 @@ class Sessions:
             if await self._phones.remove(tx, client_id=client_id, session_id=session_id):
                 ended = {"state": SessionState.LOGGED_OUT.value, "ended_at": self._clock.now().isoformat()}
                 patch = {**ended, "state_reason": "removed_by_phone"}
-                await self._tell(tx, client_id, session_id, patch)
+                await self._news.tell(tx, client_id, session_id, patch)
             await self._unlinked(tx, client_id, session_id)
 
         await self._database.run(end)
@@ -276,7 +267,7 @@ class Sessions:
         patch: dict[str, Any] = {"state": state.value, "state_reason": reason or None}
         if state is SessionState.CONNECTED:
             patch["connected_at"] = self._clock.now().isoformat()
-        await self._tell(tx, client_id, session_id, patch)
+        await self._news.tell(tx, client_id, session_id, patch)
 
     def wake(self) -> None:
         """Facts were committed: bring them to their records."""
@@ -298,19 +289,3 @@ class Sessions:
 
         if key.name == COLLECTION:
             await self._database.run(end)
-
-    async def _tell(self, tx: Tx, client_id: str, session_id: str, patch: dict[str, Any]) -> None:
-        await self._records.add_fact(tx, Fact(key=_key(client_id), id=session_id, patch=patch))
-        await self._announce(tx, client_id, session_id, patch)
-
-    async def _announce(self, tx: Tx, client_id: str, session_id: str, patch: Mapping[str, Any]) -> None:
-        state = SessionState(patch["state"])
-        if state not in EVENTS:
-            return
-        data = {"id": session_id, "state": state.value, "state_reason": patch.get("state_reason")}
-        told = Event(client_id=client_id, type=EVENTS[state], data=data, at=self._clock.now(), session_id=session_id)
-        await self._webhooks.record(tx, [told])
-
-
-def _key(client_id: str) -> CollectionKey:
-    return CollectionKey(client_id=client_id, name=COLLECTION)
