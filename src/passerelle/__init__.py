@@ -1,3 +1,3 @@
 """Passerelle: a self-hosted WhatsApp gateway that keeps its promises while things around it come and go."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
