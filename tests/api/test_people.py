@@ -23,6 +23,7 @@ from passerelle.media.jobs import MediaJobs
 from passerelle.pairing.adapters.sql import SqlCooldownBook
 from passerelle.people.model import Person
 from passerelle.sessions.ports import Number
+from passerelle.whatsapp.names import read_phone_number
 
 from apps import NUMBER, gateway, http, linked
 from servers import RedisServer
@@ -364,6 +365,36 @@ def test_a_longer_number_is_somebody_else(text: str | None, *, named: bool) -> N
 )
 def test_ids_of_providers_are_found_whole(id_: str, text: str, *, named: bool) -> None:
     assert Person.read("default", id_).is_named_in(text) is named
+
+
+# No such area codes were ever given to anybody.
+BRAZIL, MEXICO = ("+5510999980001", "+551099980001"), ("+5212005550101", "+522005550101")
+
+
+@pytest.mark.parametrize("spellings", [BRAZIL, BRAZIL[::-1], MEXICO, MEXICO[::-1]])
+async def test_a_number_that_whatsapp_writes_otherwise_is_erased_in_both_spellings(
+    tmp_path: Path, spellings: tuple[str, str]
+) -> None:
+    asked, other = spellings
+    async with opened(tmp_path, working=False) as house:
+        await linked(house.app)
+        for number in spellings:
+            lead = {"name": "Her", "phone": number, "trade": "plumber", "area": "75011"}
+            await house.good("POST", "/api/leads", json=lead)
+        naming = {"user_id": "anna", "to": FRIEND, "type": "text", "text": f"call {other[1:]}@s.whatsapp.net"}
+        await house.good("POST", "/api/messages", json=naming)
+        done = await house.good("DELETE", f"/api/people/{asked}")
+        assert done == {"erased": {"leads": 2, "messages": 1}, "pending": {}, "linked_phones": []}
+
+
+@pytest.mark.parametrize("written", [MEXICO[0], MEXICO[0][1:], "+52 1 200 555 0101", "+52 200 555 0101"])
+def test_a_mexican_number_is_read_with_its_old_digit(written: str) -> None:
+    assert read_phone_number(written) == MEXICO[1]
+
+
+def test_a_fixed_line_is_nobodys_mobile() -> None:
+    assert Person(client_id="default", phone="+551029980001").spellings[0] == "+551029980001"
+    assert not Person(client_id="default", phone="+5510929980001").is_named_in("+551029980001")
 
 
 @pytest.mark.parametrize("word", ["anna", "e", "12", "lid:", "lid:x", "%", "a@b"])

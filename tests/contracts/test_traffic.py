@@ -13,7 +13,7 @@ from passerelle.messages.adapters.batches import SqlBatches
 from passerelle.messages.adapters.traffic import SqlTraffic
 from passerelle.messages.batches import Batch, Batches
 from passerelle.messages.model import Event, Status
-from passerelle.messages.traffic import AT_MOST, Flow, Period, Stay, begin, slots_of
+from passerelle.messages.traffic import AT_MOST, End, Flow, Period, Stay, begin, slots_of
 
 from .outbox_parts import NOW, SECOND, change, insert, message, outcome, sending, settle, sql, to_somebody
 from apps import ME
@@ -42,9 +42,9 @@ async def test_the_log_tells_when_a_message_was_settled_and_a_receipt_does_not_m
     await sql(database, "UPDATE messages SET state = 'read', updated_us = :us WHERE id = :id", id=first.id, us=NOW_US)
     found, counted_from = await stays(database)
     assert found == {
-        Stay(NOW_US, NOW_US + 2_000_000, arrived=True),
-        Stay(NOW_US, None, arrived=False),  # tried once, waits for its next try
-        Stay(NOW_US, NOW_US + 4_000_000, arrived=False),
+        Stay(NOW_US, NOW_US + 2_000_000, End.SENT),
+        Stay(NOW_US),  # tried once, waits for its next try
+        Stay(NOW_US, NOW_US + 4_000_000, End.FAILED),
     }
     assert counted_from is None
 
@@ -56,8 +56,8 @@ async def test_a_message_for_later_waits_from_its_time_on_and_one_given_up_no_mo
     assert await change(database, gone, expected=Status.PENDING)
     found, _ = await stays(database)
     assert found == {
-        Stay(NOW_US + 1_000_000, None, arrived=False),
-        Stay(NOW_US, NOW_US + 1_000_000, arrived=False),
+        Stay(NOW_US + 1_000_000),
+        Stay(NOW_US, NOW_US + 1_000_000, End.CANCELLED),
     }
     waiting = SqlTraffic().waiting
     assert await database.read(partial(waiting, now=NOW)) == 0
@@ -108,12 +108,16 @@ async def test_a_batch_tells_how_far_it_is_and_a_single_message_is_none(database
 def test_slots_tell_how_many_were_settled_how_long_it_took_and_how_many_waited() -> None:
     first_us = to_us(begin(Period.HOUR, NOW))
     took_s = range(1, 21)
-    sent = [Stay(first_us, first_us + seconds * 1_000_000, arrived=True) for seconds in took_s]
-    others = [Stay(first_us - 1, first_us + 90_000_000, arrived=False), Stay(NOW_US - 1, None, arrived=False)]
+    sent = [Stay(first_us, first_us + seconds * 1_000_000, End.SENT) for seconds in took_s]
+    others = [
+        Stay(first_us - 1, first_us + 90_000_000, End.FAILED),
+        Stay(first_us - 1, first_us + 90_000_000, End.CANCELLED),
+        Stay(NOW_US - 1),
+    ]
     slots = slots_of([*sent, *others], Period.HOUR, NOW)
     assert len(slots) == 60
     one = slots[0]
-    assert (one.sent, one.failed, one.half, one.most, one.waiting) == (20, 0, 10 * SECOND, 19 * SECOND, 1)
+    assert (one.sent, one.failed, one.half, one.most, one.waiting) == (20, 0, 10 * SECOND, 19 * SECOND, 2)
     assert (slots[1].sent, slots[1].failed, slots[1].half, slots[1].waiting) == (0, 1, None, 0)
     assert slots[-1].at <= NOW < slots[-1].at + MINUTE
     assert (slots[-1].waiting, slots[-1].minutes) == (1, 1)
@@ -121,6 +125,6 @@ def test_slots_tell_how_many_were_settled_how_long_it_took_and_how_many_waited()
 
 def test_a_quarter_that_has_just_begun_is_measured_by_what_has_passed_of_it() -> None:
     begun = NOW.replace(minute=2, second=0, microsecond=0)
-    slots = slots_of([Stay(to_us(begun) - 1, to_us(begun), arrived=True)] * 6, Period.DAY, begun)
+    slots = slots_of([Stay(to_us(begun) - 1, to_us(begun), End.SENT)] * 6, Period.DAY, begun)
     assert (slots[-1].minutes, slots[-1].per_minute) == (2, 3)
     assert slots[0].at == begun.replace(minute=0) - 95 * timedelta(minutes=15)

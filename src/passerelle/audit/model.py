@@ -1,7 +1,7 @@
 """An act, and what the log tells of it."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -55,7 +55,7 @@ class Act:
     id: str = ""
     client_id: str = ""
     who: str = ""
-    at: datetime | None = field(default=None)
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,12 +30,20 @@ FRESH_FOR_S = {Period.HOUR: 10.0, Period.DAY: 60.0}
 SLOTS = {Period.HOUR: (60, timedelta(minutes=1)), Period.DAY: (96, timedelta(minutes=15))}
 
 
+class End(StrEnum):
+    """How a message left the outbox."""
+
+    SENT = "sent"  # WhatsApp has it
+    FAILED = "failed"  # or nobody knows
+    CANCELLED = "cancelled"  # its client wanted it no more
+
+
 class Stay(NamedTuple):
-    """A message in the outbox: since when it waited, until when (not yet: none), and whether WhatsApp has it."""
+    """A message in the outbox: since when it waited; until when and how it left, unless it is there still."""
 
     since_us: int
-    until_us: int | None
-    arrived: bool
+    until_us: int | None = None
+    end: End | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +148,7 @@ def traffic_of(
 ) -> Traffic:
     """What the stays come to; `waiting` are so many."""
     since_us = to_us(begin(period, now))
-    took = [_took_us(stay) for stay in stays if stay.arrived and (stay.until_us or 0) >= since_us]
+    took = [_took_us(stay) for stay in stays if stay.end is End.SENT and (stay.until_us or 0) >= since_us]
     return Traffic(
         period=period,
         slots=slots_of(stays, period, now),
@@ -166,9 +174,9 @@ def slots_of(stays: Sequence[Stay], period: Period, now: datetime) -> tuple[Slot
         change[place] -= 1
         if place == count or stay.until_us < to_us(first):
             continue
-        if stay.arrived:
+        if stay.end is End.SENT:
             sent[place].append(_took_us(stay))
-        else:
+        elif stay.end is End.FAILED:
             failed[place] += 1
     waiting = list(itertools.accumulate(change))
     return tuple(

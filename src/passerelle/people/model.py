@@ -1,5 +1,6 @@
 """A person, what is kept of them, and how far an erasure has come."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from enum import StrEnum
 from typing import Self
 
 from passerelle.whatsapp.faults import InvalidPhone
-from passerelle.whatsapp.names import is_business_scoped, read_person
+from passerelle.whatsapp.names import is_business_scoped, read_person, spellings_of
 
 _JIDS, _LID = ("s.whatsapp.net", "c.us"), "lid:"
 
@@ -54,31 +55,40 @@ class Person:
         return cls(client_id=client_id, phone=phone)
 
     @property
-    def core(self) -> str:
-        """What stands in every spelling: of a number its digits."""
-        return self.phone.removeprefix("+").removeprefix(_LID)
+    def cores(self) -> list[str]:
+        """What stands in every spelling: of a number its digits, with and without the one that some leave out."""
+        return [one.removeprefix("+").removeprefix(_LID) for one in spellings_of(self.phone)]
 
     @property
     def spellings(self) -> list[str]:
         """How a column that holds nothing else may have it."""
         if self.phone.startswith("+"):
-            return [self.phone, self.core, f"00{self.core}", *(f"{self.core}@{server}" for server in _JIDS)]
-        return [self.phone, f"{self.core}@lid"] if self.phone.startswith(_LID) else [self.phone]
+            written = [
+                (f"+{core}", core, f"00{core}", *(f"{core}@{server}" for server in _JIDS)) for core in self.cores
+            ]
+            return [one for spelling in written for one in spelling]
+        return [self.phone, *(f"{core}@lid" for core in self.cores)] if self.phone.startswith(_LID) else [self.phone]
 
     @property
     def pattern(self) -> str:
         """For LIKE: finds every text that names them, and some that do not."""
-        return f"%{self.core}%"  # none of its characters means anything to LIKE
+        end = os.path.commonprefix([core[::-1] for core in self.cores])[::-1]  # noqa: RUF071 -- of characters, not of paths
+        return f"%{end}%"  # none of its characters means anything to LIKE
 
     def is_named_in(self, *texts: str | None) -> bool:
         """Whether any of these names them; a longer number that contains theirs is another one."""
         if self.phone.startswith("+"):
-            named = rf"(?<!\d)(?:00)?{self.core}(?!\d)"
+            named = rf"(?<!\d)(?:00)?(?:{'|'.join(self.cores)})(?!\d)"
         elif self.phone.startswith(_LID):
-            named = rf"{self.phone}(?!\d)|(?<!\d){self.core}(?:[.:]\d+)*@lid"
+            named = rf"{self.phone}(?!\d)|(?<!\d){self.cores[0]}(?:[.:]\d+)*@lid"
         else:
             named = rf"(?<![\w.]){re.escape(self.phone)}(?!\w)"
         return any(text is not None and re.search(named, text) for text in texts)
+
+
+def left_of(counts: Mapping[Kind, int | None]) -> dict[Kind, int | None]:
+    """What is not certainly gone."""
+    return {kind: count for kind, count in counts.items() if count != 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +102,7 @@ class Kept:
     @property
     def left(self) -> dict[Kind, int | None]:
         """What is not certainly gone."""
-        return {kind: count for kind, count in self.counts.items() if count != 0}
+        return left_of(self.counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

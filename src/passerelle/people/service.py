@@ -6,9 +6,9 @@ from functools import partial
 import structlog
 
 from passerelle.clients.model import Caller
-from passerelle.db import Database
+from passerelle.db import Database, DatabaseAway
 from passerelle.errors import Conflict, Rejected, Unavailable
-from passerelle.people.model import Erased, Kept, Kind, Person
+from passerelle.people.model import Erased, Kept, Kind, Person, left_of
 from passerelle.people.ports import ErasureBook, Keeper
 
 log = structlog.get_logger()
@@ -48,11 +48,16 @@ class People:
     async def work(self) -> None:
         """Go on with every erasure that is under way; who cannot go on holds up nobody. Raises `DatabaseAway`."""
         for person in await self._database.run(self._book.open):
-            await self._erase(person)
+            try:
+                await self._erase(person)
+            except DatabaseAway:
+                raise
+            except Exception:  # of one: the others are owed theirs
+                log.exception("❌ A person could not be erased", client=person.client_id)
 
     async def _erase(self, person: Person) -> Erased:
         erased = {keeper.kind: await self._let_go(keeper, person) for keeper in self._keepers}
-        left = {kind: count for kind, count in (await self._counts(person)).items() if count != 0}
+        left = left_of(await self._counts(person))
         if not left:
             await self._database.run(partial(self._book.end, person=person))
         done = {kind: count for kind, count in erased.items() if count}

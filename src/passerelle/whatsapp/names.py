@@ -6,6 +6,13 @@ from passerelle.whatsapp.faults import InvalidPhone
 
 NAME_LIMIT = 200
 COUNTRY_DIGITS, OWN_DIGITS = 2, 8
+# The same mobile, with the digit that its owner writes or WhatsApp leaves out. Brazil's 8 digits from 2 to 5 on are a
+# fixed line, which nobody else's mobile may be taken for.
+_WITH_AND_WITHOUT = (
+    (re.compile(r"(\+55\d\d)9?([6-9]\d{7})"), "9"),
+    (re.compile(r"(\+52)1?([2-9]\d{9})"), "1"),
+)
+_MEXICAN = re.compile(r"^\+52\s?1\s?((?:\d[\s-]?){9}\d)$", re.ASCII)  # so until 2019, and in WhatsApp's own ids still
 _NUMBER = re.compile(r"\+?[\d\s().\-/]*", re.ASCII)
 # Country, a dot, Meta's id of somebody for one business; ENT where several share it (reference/whatsapp.md §4).
 _BUSINESS_SCOPED = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
@@ -30,7 +37,7 @@ def read_phone_number(text: str) -> str:
     import phonenumbers  # noqa: PLC0415 -- 30 ms of every start
 
     try:
-        number = phonenumbers.parse(text if text.startswith("+") else f"+{text}", None)
+        number = phonenumbers.parse(_MEXICAN.sub(r"+52\1", text if text.startswith("+") else f"+{text}"), None)
     except phonenumbers.NumberParseException:
         raise InvalidPhone from None
     if not phonenumbers.is_possible_number(number):
@@ -54,3 +61,13 @@ def same_phone(one: str, other: str) -> bool:
     WhatsApp writes some otherwise than their owners do: Brazil's without the 9, Mexico's without the 1.
     """
     return one[: COUNTRY_DIGITS + 1] == other[: COUNTRY_DIGITS + 1] and one[-OWN_DIGITS:] == other[-OWN_DIGITS:]
+
+
+def spellings_of(phone: str) -> tuple[str, ...]:
+    """`phone`, a number in E.164, and how else WhatsApp or its owner may write the very same mobile."""
+    for pattern, digit in _WITH_AND_WITHOUT:
+        if found := pattern.fullmatch(phone):
+            country, own = found.groups()
+            written = (f"{country}{digit}{own}", f"{country}{own}")
+            return phone, *(one for one in written if one != phone)
+    return (phone,)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from passerelle.db import Tx
 from passerelle.db.units import from_us, to_us
-from passerelle.messages.traffic import Stay
+from passerelle.messages.traffic import End, Stay
 
 COUNTED_TO = 100_000
 PART = 5_000  # read at once, so that nothing else of this process has to wait for longer than 0.1 s
@@ -15,10 +15,11 @@ _TOLD = '{find}(log, \', "event": "{event}"\')'  # as `log_line` writes it; noth
 _AT = "CAST(substr(log, {told} - 16, 16) AS BIGINT)"  # 16 digits of microseconds stand before it, until the year 2286
 # Times of the log are business time, as `created_us` is. By id, so by time: no index of their own slows sending down.
 _STAYS = """
-SELECT since_us, until_us, arrived FROM (
+SELECT since_us, until_us, outcome FROM (
     SELECT CASE WHEN send_us > created_us THEN send_us ELSE created_us END AS since_us,
         CASE WHEN state IN ('pending', 'claimed', 'sending') THEN NULL {ends} ELSE updated_us END AS until_us,
-        CASE WHEN state IN ('sent', 'delivered', 'read') THEN 1 ELSE 0 END AS arrived
+        CASE WHEN state IN ('sent', 'delivered', 'read') THEN 'sent' WHEN state IN ('failed', 'unknown') THEN 'failed'
+            WHEN state = 'cancelled' THEN state END AS outcome
     FROM messages WHERE id < :before AND id >= :lowest) AS stays
 WHERE (until_us IS NULL OR until_us >= :since_us) AND since_us <= :now_us
 """
@@ -47,7 +48,7 @@ class SqlTraffic:
             lowest = await tx.sql(_LOWEST, before=before, others=min(self._part, limit - taken) - 1)
             bounds = {"before": before, "lowest": lowest[0]["id"] if lowest else ""}
             rows = await tx.sql(text, since_us=to_us(since), now_us=to_us(now), **bounds)
-            stays += [Stay(row["since_us"], row["until_us"], bool(row["arrived"])) for row in rows]
+            stays += [Stay(row["since_us"], row["until_us"], _end(row["outcome"])) for row in rows]
             if not lowest:
                 return stays, None
             before = bounds["lowest"]
@@ -58,6 +59,10 @@ class SqlTraffic:
         """See `TrafficBook.waiting`."""
         (row,) = await tx.sql(_WAITING, now_us=to_us(now))
         return int(row["waiting"])
+
+
+def _end(outcome: str | None) -> End | None:
+    return None if outcome is None else End(outcome)
 
 
 def _ends(find: str) -> str:
