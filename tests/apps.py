@@ -22,6 +22,7 @@ from passerelle.worker import Worker
 
 ME = Caller(admin=True)
 NUMBER = "+33639980001"
+QUICK: dict[str, Any] = {"sandbox_latency": timedelta(milliseconds=5), "probation": timedelta(milliseconds=20)}
 
 
 @asynccontextmanager
@@ -29,7 +30,7 @@ async def gateway(
     data_dir: Path, *, working: bool = True, sender: Sender | None = None, **settings: Any
 ) -> AsyncIterator[App]:
     """An open app on `data_dir` with a quick sandbox, its worker running unless told otherwise."""
-    chosen = read_settings(data_dir=data_dir, **{"sandbox_latency": timedelta(milliseconds=5), **settings})
+    chosen = read_settings(data_dir=data_dir, **QUICK | settings)
     make_data_dir(chosen)
     async with open_app(chosen, Redactor(), sender=sender) as app:
         worker = asyncio.create_task(Worker(app).run()) if working else None

@@ -189,6 +189,7 @@ def test_a_gateway_on_sqlite_that_is_killed_at_any_step_of_a_send_loses_nothing_
             gateway.kill()
         gateway.start()
         assert message(gateway, waiting["id"])["claims"] == 0
+        until_message(gateway, claimed["id"], "sent", "delivered")  # before the clock jumps, or it would be in doubt
         world.advance(AFTER_UNKNOWN_S)
         found = until_resolved(gateway, world, [accepted, claimed, handed_over, waiting], limit=10)
         expect_as_after_a_crash(found, STEPS)

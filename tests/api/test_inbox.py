@@ -66,7 +66,7 @@ class House:
         """What is listed, once it is as wanted."""
         async with asyncio.timeout(8):
             while not wanted(found := await self.items(which, **query)):  # noqa: ASYNC110 -- rows set no events
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
         return found
 
     async def advance(self, seconds: float) -> None:
@@ -112,7 +112,7 @@ async def link(app: App, api: httpx.AsyncClient, user: str = "anna", number: str
     path = f"/api/whatsapp/pairing-code/{attempt['attempt_id']}"
     async with asyncio.timeout(8):
         while (await api.get(path, headers=headers)).json()["status"] != "linked":  # noqa: ASYNC110 -- the same
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
     return str(attempt["session_id"])
 
 
@@ -156,7 +156,7 @@ async def test_a_medium_that_cannot_be_had_just_now_comes_later(house: House) ->
     for left in (1, 0):
         async with asyncio.timeout(8):
             while await faults(house) != left:  # noqa: ASYNC110 -- the same
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
         (item,) = await house.until(lambda found: bool(found) and bool(found[0]["media"]["reason"]))
         assert (item["media"]["state"], item["media"]["reason"]) == ("waiting", "provider_unavailable")
         await house.advance(60)

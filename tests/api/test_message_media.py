@@ -59,7 +59,7 @@ async def becomes(api: httpx.AsyncClient, message_id: str, *wanted: str) -> Json
     """The message once it is so."""
     async with asyncio.timeout(8):
         while (found := (await api.get(f"{PATH}/{message_id}")).json())["status"] not in wanted:  # noqa: ASYNC110 -- rows set no events
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
     return dict(found)
 
 

@@ -170,7 +170,7 @@ async def test_a_message_is_followed_until_it_is_read(tmp_path: Path) -> None:
         async def becomes(status: str) -> dict[str, Any]:
             async with asyncio.timeout(5):
                 while (now := (await client.get(f"{PATH}/{sent['id']}")).json())["status"] != status:  # noqa: ASYNC110 -- rows set no events
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.03)
             return dict(now)
 
         await becomes("delivered")

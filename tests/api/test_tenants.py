@@ -88,6 +88,7 @@ WALKS = {
     "POST /api/media/migrations": ADMINS,
     "GET /api/media/migrations/current": ADMINS,
     "DELETE /api/media/migrations/current": ADMINS,
+    "POST /api/media/imports": ADMINS,
     "POST /api/webhooks": NEW,
     "GET /api/webhooks": LIST,
     "GET /api/webhooks/{webhook_id}": OWNED,
@@ -169,7 +170,7 @@ async def good(answer: Awaitable[httpx.Response]) -> Any:
 async def until(asked: Callable[[], Awaitable[Any]]) -> Any:
     async with asyncio.timeout(8):
         while not (found := await asked()):  # noqa: ASYNC110 -- rows set no events
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
     return found
 
 

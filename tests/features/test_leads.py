@@ -146,7 +146,7 @@ async def test_the_page_answers_and_the_message_arrives_while_its_outcome_cannot
     for _ in range(1000):
         if not (await api.get("/sandbox/faults")).json()["items"]:  # it has met the fault: it hangs
             break
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.03)
     with capture_logs() as lines:  # drawing the tracebacks would take the loop seconds
         await api.post("/sandbox/clock/advance", json={"seconds": 21})  # the try that hangs is over
         await until_message(api, message["id"], "unknown")

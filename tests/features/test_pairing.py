@@ -78,7 +78,7 @@ async def test_a_qr_code_that_another_phone_scans_links_nobody(app: App, world: 
     attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)
     async with asyncio.timeout(30):
         while (shown := await qr_of(app, attempt.session_id)) is None:  # noqa: ASYNC110 -- rows set no events
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
     assert world.enter_code(OTHER, shown).number == OTHER
     ended = await ended_as(app, attempt)
     assert (ended.status, ended.reason) == (Status.FAILED, "another_phone")

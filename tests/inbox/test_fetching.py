@@ -283,9 +283,8 @@ async def test_a_claim_comes_back_when_its_worker_is_silent_and_not_before(two_r
     assert (await one(heir)).medium.state is KEPT
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_after_a_restart_of_the_only_process_nobody_waits_for_a_lease(room: Room) -> None:
-    if room.database.shared:
-        pytest.skip("others live")
     await arrived(room)
     await room.fetched(room.worker(queue=Dying()))
     await room.jobs.recover()
