@@ -3,7 +3,7 @@
 import json
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -114,10 +114,10 @@ def fates(rows: Sequence[Mapping[str, Any]], taken: Sequence[Taken]) -> Fates:
     `lost`: called sent, and never taken. `denied`: taken, and called failed or pending without a doubt.
     """
     times = Counter(one.reference for one in taken)
-    found = Fates(accepted=len(rows), taken=len(times), out_of_order=_out_of_order(taken))
+    in_doubt = {row["id"] for row in rows if _was_in_doubt(row)}
+    found = Fates(accepted=len(rows), taken=len(times), out_of_order=_out_of_order(taken, in_doubt))
     for row in rows:
-        state, count = row["state"], times[row["id"]]
-        doubted = any(json.loads(line)["event"] == "unknown" for line in row["log"].splitlines())
+        state, count, doubted = row["state"], times[row["id"]], row["id"] in in_doubt
         on_its_phone = state in {"sent", "delivered", "read"}
         found.states[state] += 1
         found.told_unknown += doubted
@@ -129,14 +129,21 @@ def fates(rows: Sequence[Mapping[str, Any]], taken: Sequence[Taken]) -> Fates:
     return found
 
 
-def _out_of_order(taken: Sequence[Taken]) -> int:
-    """Messages that came, for the first time, after a later one of their lane."""
+def _was_in_doubt(row: Mapping[str, Any]) -> bool:
+    return any(json.loads(line)["event"] == "unknown" for line in row["log"].splitlines())
+
+
+def _out_of_order(taken: Sequence[Taken], in_doubt: Container[str]) -> int:
+    """Messages that came, for the first time, after a later one of their lane.
+
+    One that was called unknown holds up its lane for 75 s and no longer: a frozen worker may hand it over later.
+    """
     seen: set[str] = set()
     last: defaultdict[tuple[str, str], int] = defaultdict(lambda: -1)
     count = 0
     for one in taken:
         if one.reference not in seen:
             seen.add(one.reference)
-            count += one.place < last[one.lane]
+            count += one.place < last[one.lane] and one.reference not in in_doubt
             last[one.lane] = max(last[one.lane], one.place)
     return count
