@@ -99,7 +99,7 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew, with hashes
 	@$(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		benchmarks/queues/requirements.in -o requirements/bench.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-		pyproject.toml --group build --extra multidevice --extra s3 -c requirements/dev.txt -o requirements/image.txt
+		pyproject.toml --group build --extra multidevice --extra otel --extra s3 -c requirements/dev.txt -o requirements/image.txt
 
 audit: $(VENV)/.dev ## Known vulnerabilities of the locked packages (asks a public service)
 	@$(BIN)/python scripts/audit.py --within 600 --or-fail

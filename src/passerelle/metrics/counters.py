@@ -29,6 +29,8 @@ class Metrics:
     def __init__(self) -> None:
         """Everything at zero."""
         self.registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {}
+        """Of each counter by its name, for the reference: one that has counted nothing yet shows none."""
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         asked = "Messages handed to WhatsApp, by what it answered."
@@ -76,7 +78,9 @@ class Metrics:
         found[1].observe(seconds)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        self.labels[f"passerelle_{name}_total"] = labels
         return Counter(f"passerelle_{name}_total", about, labels, registry=self.registry)
 
     def _histogram(self, name: str, about: str, *labels: str) -> Histogram:
+        self.labels[f"passerelle_{name}"] = labels
         return Histogram(f"passerelle_{name}", about, labels, buckets=LATENCY_S, registry=self.registry)

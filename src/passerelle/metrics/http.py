@@ -48,9 +48,12 @@ def routes(scrape: Scrape, may_read: Callable[[Request], Awaitable[None]]) -> AP
     return router
 
 
-def _template(scope: Scope) -> str:
-    """The route that was found, as it is declared. Pages are one; HEAD is passed on as a copy, so it has none."""
+def route_of(scope: Scope) -> str | None:
+    """The route that was found, as it is declared; HEAD is passed on as a copy, so it has none."""
     route = scope.get("route")
-    if route is not None:
-        return str(route.path)
-    return PAGES if scope["path"].startswith(PAGES) else NO_ROUTE
+    return None if route is None else str(route.path)
+
+
+def _template(scope: Scope) -> str:
+    """What a request counts as. Pages are one."""
+    return route_of(scope) or (PAGES if scope["path"].startswith(PAGES) else NO_ROUTE)

@@ -1,0 +1,1 @@
+"""Tracing by OpenTelemetry, the only technology of this room."""
