@@ -28,7 +28,7 @@ from contracts.record_parts import (
     records_on,
     waiting,
 )
-from passerelle.db import Database
+from passerelle.db import Database, Tx
 from passerelle.errors import Unavailable
 from passerelle.records.adapters.json_store import JsonRecordStore
 from passerelle.records.adapters.redis_store import RedisRecordStore
@@ -280,17 +280,39 @@ async def test_more_facts_than_one_batch_holds_are_all_read_and_all_applied(loca
     assert read == 1100
 
 
+async def test_facts_are_read_past_those_of_collections_that_are_held_up(database: Database) -> None:
+    book, one, two = SqlFactBook(), *(CollectionKey(client_id="client_1", name=name) for name in ("one", "two"))
+    for key in (one, two):
+        await database.run(partial(book.add, fact=fact(key=key, n=1)))
+
+    async def told(*but: CollectionKey) -> list[CollectionKey]:
+        return [found.key for found in await database.read(partial(book.waiting, but=but))]
+
+    assert [await told(), await told(one), await told(one, two)] == [[one, two], [two], []]
+
+
+@pytest.mark.parametrize("held_up", [1, 1000])
 async def test_a_collection_that_cannot_be_saved_holds_up_no_other(
-    redis_server: RedisServer, open_link: OpenLink, local: Database
+    redis_server: RedisServer, open_link: OpenLink, local: Database, held_up: int
 ) -> None:
     records, link = await linked(open_link, redis_server, local)
     spoilt, well = (CollectionKey(client_id=client, name="sessions") for client in ("client_1", "client_2"))
     await link.write("SET", "passerelle:{client_1}:records:sessions", "not a hash")
+
+    async def wait(tx: Tx) -> None:
+        for n in range(held_up):
+            await SqlFactBook().add(tx, fact(key=spoilt, n=n))
+
+    await local.run(wait)
     async with applying(records, every_s=0.05):
-        await happen(records, local, fact(key=spoilt, n=1), fact(key=well, n=1))
+        await happen(records, local, fact(key=well, n=1))
         store = RedisRecordStore(link)
         await comes_true(lambda: _is_there(store, well), limit=0.8)
-    assert await waiting(local) == 1
+        await comes_true(lambda: _are_waiting(local, held_up))
+
+
+async def _are_waiting(database: Database, facts: int) -> bool:
+    return await waiting(database) == facts
 
 
 async def _is_there(store: RecordStore, key: CollectionKey) -> bool:

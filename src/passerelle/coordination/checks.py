@@ -50,4 +50,5 @@ class WorkersCheck:
 
 def _seen(count: WorkerCount) -> str:
     silent = "never" if count.silent_for is None else f"{count.silent_for.total_seconds():.0f} s ago"
-    return f"{count.living} living, the last sign of one: {silent}"
+    of = f" (version {' and '.join(count.versions)})" if count.versions else ""
+    return f"{count.living} living{of}, the last sign of one: {silent}"

@@ -69,9 +69,12 @@ class News(Generic[T]):
             if not found.done():
                 found.set_exception(TimeoutError())
 
-        with self.following(row_id, consider), self._waiting(give_up):
-            yield found
-        found.cancel()
+        try:
+            with self.following(row_id, consider), self._waiting(give_up):
+                yield found
+        finally:
+            if not found.cancel() and not found.cancelled():
+                found.exception()  # nobody awaits it any more: heard, so that the loop does not complain
 
     async def states(self, row_id: str, now: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
         """What `now` reads, then every later state of the row, until the process stops."""

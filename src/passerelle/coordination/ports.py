@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from passerelle.db import Tx
@@ -63,10 +63,14 @@ JobHandler = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerCount:
-    """The workers that live, and when the last sign of any worker was; no time where none ever gave one."""
+    """The workers that live, and when the last sign of any worker was; no time where none ever gave one.
+
+    `versions` are those of the program that the living ones are of, each once.
+    """
 
     living: int
     silent_for: timedelta | None
+    versions: tuple[str, ...]
 
 
 class WorkerBook(Protocol):
@@ -86,6 +90,45 @@ class WorkerBook(Protocol):
 
     async def count(self, tx: Tx, *, within: timedelta) -> WorkerCount:
         """How many have shown within that time that they live."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What one step came to: how many rows went, and where the next one begins; nowhere when this was the last."""
+
+    rows: int
+    after: str | None
+
+
+class OldRows(Protocol):
+    """Rows of one room that are over, oldest first."""
+
+    async def remove(self, tx: Tx, *, before: datetime, after: str, limit: int) -> Removed:
+        """Look at about `limit` rows from before `before`, those behind `after` (empty: all); remove what nobody needs.
+
+        Rows that somebody holds are passed over. May be repeated.
+        """
+        ...
+
+
+class Forgetter(Protocol):
+    """Gives up one sort of things that are over."""
+
+    async def forget(self, *, before: datetime) -> int:
+        """Remove what was over before that business time, and is needed no more; how many.
+
+        Raises:
+            Unavailable, Rejected, Conflict: some of it must wait; what was removed stays removed.
+        """
+        ...
+
+
+class Turns(Protocol):
+    """What one process does for all."""
+
+    async def take(self, tx: Tx, name: str, *, now: datetime, every: timedelta) -> bool:
+        """Whether it is this process's turn; then it is nobody's until `every` after the business time `now`."""
         ...
 
 

@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
+from passerelle import __version__
 from passerelle.coordination.ports import WorkerCount
 from passerelle.db import Tx
+
+UNTOLD = "0.1.0"  # it did not tell yet
 
 
 class SqlWorkerBook:
@@ -12,9 +15,10 @@ class SqlWorkerBook:
     async def beat(self, tx: Tx, *, worker_id: str) -> None:
         """See `WorkerBook.beat`."""
         await tx.sql(
-            "INSERT INTO workers (id, heartbeat_us) VALUES (:id, :db_now)"
+            "INSERT INTO workers (id, heartbeat_us, version) VALUES (:id, :db_now, :version)"
             " ON CONFLICT (id) DO UPDATE SET heartbeat_us = excluded.heartbeat_us",
             id=worker_id,
+            version=__version__,
         )
 
     async def leave(self, tx: Tx, *, worker_id: str) -> None:
@@ -30,12 +34,14 @@ class SqlWorkerBook:
 
     async def count(self, tx: Tx, *, within: timedelta) -> WorkerCount:
         """See `WorkerBook.count`."""
-        (row,) = await tx.sql(
-            "SELECT COUNT(CASE WHEN heartbeat_us > :db_now - CAST(:within_us AS BIGINT) THEN 1 END) AS living,"
-            " :db_now - MAX(heartbeat_us) AS silent_us FROM workers",
+        rows = await tx.sql(
+            "SELECT version, COUNT(CASE WHEN heartbeat_us > :db_now - CAST(:within_us AS BIGINT) THEN 1 END) AS living,"
+            " :db_now - MAX(heartbeat_us) AS silent_us FROM workers GROUP BY version ORDER BY version",
             within_us=within // timedelta(microseconds=1),
         )
-        silent_us = row["silent_us"]
+        silent_us = min((row["silent_us"] for row in rows), default=None)
         return WorkerCount(
-            living=row["living"], silent_for=None if silent_us is None else timedelta(microseconds=max(silent_us, 0))
+            living=sum(row["living"] for row in rows),
+            silent_for=None if silent_us is None else timedelta(microseconds=max(silent_us, 0)),
+            versions=tuple(sorted(row["version"] or UNTOLD for row in rows if row["living"])),
         )

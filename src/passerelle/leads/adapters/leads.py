@@ -68,7 +68,7 @@ class SqlLeads:
         if not key.has_default:
             lead = replace(lead, id=str(uuid.uuid4()) if key.kind is Kind.UUID else lead.id)
         text, values = self._insertion(lead)
-        with _refused_by_the_table():
+        with refused_by_the_table():
             rows = await tx.sql(text, **values)
         lead = replace(lead, id=rows[0]["lead_id"])
         await tx.sql(_INSERT, **to_new_row(lead))
@@ -98,7 +98,7 @@ class SqlLeads:
     async def remove(self, tx: Tx, lead: Lead) -> None:
         """See `LeadBook.remove`."""
         await tx.sql("DELETE FROM lead_dispatch WHERE lead_id = :lead_id", lead_id=lead.id)
-        with _refused_by_the_table():
+        with refused_by_the_table():
             await tx.sql(
                 f"DELETE FROM leads WHERE leads.{self._key} = {self._table.key_from(':lead_id')}",  # noqa: S608 -- its name
                 lead_id=lead.id,
@@ -184,7 +184,8 @@ def _hold(tx: Tx) -> str:
 
 
 @contextmanager
-def _refused_by_the_table() -> Iterator[None]:
+def refused_by_the_table() -> Iterator[None]:
+    """Raise `LeadsTableRefused` for what a rule of the table says no to."""
     try:
         yield
     except sqlite3.IntegrityError as error:

@@ -11,6 +11,19 @@ from passerelle.errors import Text
 FILLED = ("name", "phone", "trade", "area", "description", "status")
 _TIMES = {"createdat", "createdon", "created", "updatedat", "updatedon", "updated"}
 _OURS = {"notification_status", "notification_attempts"}
+_MADE_HERE = {  # by migration 0003
+    "id": "text",
+    "name": "text",
+    "phone": "text",
+    "created_us": "number",
+    "notification_status": "text",
+    "notification_attempts": "number",
+}
+_POINTED_AT = {
+    "sqlite": "SELECT 1 FROM sqlite_master AS holder JOIN pragma_foreign_key_list(holder.name) AS pointer"
+    " WHERE holder.type = 'table' AND lower(pointer.\"table\") = 'leads' LIMIT 1",
+    "postgresql": "SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = to_regclass('leads') LIMIT 1",
+}
 _STATUS_LENGTH = len("whatsapp_failed")
 ID_LENGTH, TIME_LENGTH = 30, 27  # of our ids, and of our times as text
 _COLUMNS = {
@@ -116,6 +129,8 @@ class LeadsTable:
     findings: tuple[Finding, ...]
     identified: bool = True
     """Whether `key` names one row; where it does not, rows can be listed, and none is looked for or touched."""
+    made_here: bool = False
+    """Whether it is as we make it, and nothing refers to it: then its rows are ours to remove."""
 
     @property
     def key_as_text(self) -> str:
@@ -158,7 +173,14 @@ async def examine_leads_table(tx: Tx) -> LeadsTable:
         unfit.append(_finding("id", NO_KEY))
     elif not _can_make(key):
         unfit.append(_cannot(key, NO_IDS))
-    return LeadsTable(key=key or columns[0], columns=columns, findings=tuple(unfit), identified=key is not None)
+    ours = {column.name: column.kind for column in columns} == _MADE_HERE and key is not None and key.name == "id"
+    return LeadsTable(
+        key=key or columns[0],
+        columns=columns,
+        findings=tuple(unfit),
+        identified=key is not None,
+        made_here=ours and not await tx.sql(_POINTED_AT[tx.dialect]),
+    )
 
 
 def _column(row: Row, dialect: str) -> Column:
