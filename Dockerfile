@@ -1,5 +1,5 @@
 # The gateway in one image: `passerelle serve` unless told otherwise. See docs/running/docker.md.
-FROM python:3.11-slim AS build
+FROM python:3.11-slim-trixie AS build
 WORKDIR /build
 RUN python -m venv /opt/passerelle
 COPY requirements/image.txt requirements/
@@ -10,10 +10,10 @@ COPY src src
 RUN /opt/passerelle/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/passerelle/bin/python -m compileall -q /opt/passerelle/lib
 
-FROM python:3.11-slim
-# libmagic1: linked devices ask it what a file is.
+FROM python:3.11-slim-trixie
+# libmagic1: linked devices ask it what a file is. postgresql-client: pg_dump 17, as the server in compose.yaml.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libmagic1 \
+    && apt-get install --yes --no-install-recommends libmagic1 postgresql-client \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin passerelle \
     && install --directory --owner=passerelle --group=passerelle --mode=0700 /data

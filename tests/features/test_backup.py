@@ -46,6 +46,7 @@ class Vault:
         if not secret:
             raise UnreadableKeys
         self.restored.append(keys)
+        self.known[device] = keys
         return device
 
 
@@ -110,6 +111,17 @@ async def test_phones_come_over_with_their_keys_users_and_proxies(machines: tupl
     assert sealed is not None
     assert sealed != await source.held_proxy(), "each machine seals under its own key"
     assert target.proxies.open(sealed) == PROXY
+
+
+async def test_a_phone_that_came_without_its_keys_gets_them(machines: tuple[Machine, Machine]) -> None:
+    source, _ = machines
+    anna = await source.link()
+    lines, known = await source.lines(), dict(source.vault.known)
+    assert await source.bring(lines) == [(anna, Imported.THERE_ALREADY)]
+    assert source.vault.restored == []
+    source.vault.known.clear()
+    assert await source.bring(lines) == [(anna, Imported.IMPORTED)]
+    assert source.vault.restored == list(known.values())
 
 
 async def test_an_export_names_how_many_phones_it_holds(machines: tuple[Machine, Machine]) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import secrets
+from pathlib import Path
 
 from passerelle.errors import Misconfigured
 from passerelle.settings import Settings
+from passerelle.values import why_unreadable
 
 FILE = "secret.key"
 
@@ -24,28 +26,48 @@ def secret_keys(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in keys if key))
 
 
+def known_keys(settings: Settings) -> tuple[str, ...]:
+    """The same, where there are any: none is made."""
+    left = _left(settings)
+    set_now = settings.secret("secret_key")
+    keys = (set_now or left, *settings.earlier_keys, left)
+    return tuple(dict.fromkeys(key for key in keys if key))
+
+
 def _left(settings: Settings) -> str | None:
-    """The key that was made before one was set."""
+    """The key that was made before one was set; empty where a power cut, say, has left nothing of it."""
     try:
-        return (settings.data_dir / FILE).read_text().strip()
+        return (settings.data_dir / FILE).read_text("utf-8").strip()
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise Misconfigured(f"The key in {FILE} of the data directory cannot be read: {error.strerror}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = why_unreadable(error)
+        raise Misconfigured(f"The key in {FILE} of the data directory cannot be read: {why}.") from None
 
 
 def _kept(settings: Settings) -> str:
-    path = settings.data_dir / FILE
+    left = _left(settings)
+    if left is None:
+        _make(settings.data_dir / FILE)
+        left = _left(settings)
+    if not left:  # a new one would lose what the right one sealed: a person decides
+        raise Misconfigured(f"{FILE} of the data directory is empty: bring it back, or remove it for a new key.")
+    return left
+
+
+def _make(path: Path) -> None:
+    fresh = path.with_name(f"{FILE}.{os.getpid()}")
     try:
-        fresh = path.with_name(f"{FILE}.{os.getpid()}")
         fresh.touch(0o600)
-        fresh.write_text(secrets.token_urlsafe(32))
+        with fresh.open("w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(fresh, path)  # whole or not at all, and never over one that another process made
         except FileExistsError:
             pass
         finally:
             fresh.unlink()
-        return path.read_text().strip()
     except OSError as error:
         raise Misconfigured(f"The key in {FILE} of the data directory cannot be had: {error.strerror}.") from None

@@ -86,6 +86,9 @@ class Backup:
         is_about(phone.session_id)
         proxy = None if phone.proxy is None else Proxy.read(phone.proxy)
         taken = await self._taken(phone)
+        if taken is Imported.THERE_ALREADY and not await _has(keys, phone.device):
+            await keys.restore(secret)  # its row came with all others of a gateway that moved, without keys
+            return phone.session_id, Imported.IMPORTED
         if taken is not None:
             return phone.session_id, taken
         device = await keys.restore(secret)
@@ -98,18 +101,17 @@ class Backup:
             device=device,
             state=SessionState.CONNECTING,
         )
-
-        async def link(tx: Tx) -> Imported:
-            number = Number(session.client_id, session.phone_number)
-            if (await self._sessions.taken(tx, [number])).get(number) is not None:
-                return Imported.NUMBER_TAKEN
-            await self._sessions.linked(tx, session)
-            await self._sessions.put_proxy(tx, session_id=session.id, proxy=proxy)
-            return Imported.IMPORTED
-
-        outcome = await self._database.run(link)
+        outcome = await self._database.run(partial(self._link, session=session, proxy=proxy))
         await self._sessions.settled(replaced=None)
         return session.id, outcome
+
+    async def _link(self, tx: Tx, *, session: Session, proxy: Proxy | None) -> Imported:
+        number = Number(session.client_id, session.phone_number)
+        if (await self._sessions.taken(tx, [number])).get(number) is not None:
+            return Imported.NUMBER_TAKEN
+        await self._sessions.linked(tx, session)
+        await self._sessions.put_proxy(tx, session_id=session.id, proxy=proxy)
+        return Imported.IMPORTED
 
     async def _lines(self, keys: DeviceKeys, seal: Seal, salt: str) -> AsyncIterator[str]:
         yield json.dumps({"passerelle_sessions": VERSION, "provider": self._provider, "salt": salt}) + "\n"
@@ -139,6 +141,14 @@ class Backup:
         if self._keys is None:
             raise NotOffered
         return self._keys
+
+
+async def _has(keys: DeviceKeys, device: str) -> bool:
+    try:
+        await keys.export(device=device)
+    except NotFound:
+        return False
+    return True
 
 
 def _salt(head: str) -> str:
