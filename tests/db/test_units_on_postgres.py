@@ -409,3 +409,19 @@ async def test_behind_a_transaction_pooler_no_statement_is_kept(server: Postgres
     assert len(kept) <= 1, "at most the one that asks"
     assert HOST in url
     await database.close()
+
+
+async def test_tables_that_get_a_column_meanwhile_refuse_a_unit_once_and_then_never(
+    database: PostgresDatabase, url: str
+) -> None:
+    async def asked() -> list[dict[str, Any]]:
+        return await database.run(lambda tx: tx.sql("SELECT * FROM notes"))
+
+    for _ in range(3):
+        await asked()
+    other = opened(url)
+    await other.run(lambda tx: tx.sql("ALTER TABLE notes ADD COLUMN trace TEXT"))
+    await other.close()
+    with pytest.raises(DatabaseAway):
+        await asked()
+    assert await asked() == []

@@ -35,6 +35,10 @@ async def ids(database: SqliteDatabase) -> list[int]:
     return [row["id"] for row in rows]
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 async def held(database: SqliteDatabase) -> asyncio.Event:
     """Keep the writer busy, so that what is handed in next becomes one group; set the event to let it go."""
     go, entered = threading.Event(), threading.Event()
@@ -92,6 +96,18 @@ async def test_a_failing_unit_in_a_group_takes_nobody_along(database: SqliteData
     with pytest.raises(ValueError, match="mine alone"):
         await failing
     assert await ids(database) == [1, 2, 3]
+
+
+async def test_a_unit_that_forgets_a_value_fails_alone_and_by_its_own_name(database: SqliteDatabase) -> None:
+    go = await held(database)
+    before = asyncio.ensure_future(database.run(lambda tx: write(tx, 1)))
+    wrong = asyncio.ensure_future(database.run(lambda tx: tx.sql("SELECT :forgotten")))
+    after = asyncio.ensure_future(database.run(lambda tx: write(tx, 2)))
+    await asyncio.sleep(0)
+    go.set()
+    assert [await before, await after] == [1, 2]
+    with pytest.raises(sqlite3.ProgrammingError, match="forgotten"):
+        await wrong
 
 
 async def test_a_full_disk_inside_a_group_fails_every_unit_of_it_and_saves_none(database: SqliteDatabase) -> None:
@@ -172,3 +188,22 @@ async def test_migrating_twice_does_nothing_the_second_time(tmp_path: Path) -> N
     assert await migrate(database)
     assert not await migrate(database)
     await database.close()
+
+
+async def test_a_path_with_any_characters_is_that_file(tmp_path: Path) -> None:
+    folder = tmp_path / "100%41 #1?mode=ro"
+    database = SqliteDatabase(folder / "own.sqlite3")
+    await database.run(lambda tx: tx.sql("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
+    assert await database.read(lambda tx: tx.sql("SELECT id FROM notes")) == []
+    await database.close()
+    assert names_in(folder) == {"own.sqlite3", "own.sqlite3.lock"}
+    assert names_in(tmp_path) == {folder.name}
+
+
+async def test_who_comes_after_the_end_hears_that_the_database_is_away(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "over.sqlite3")
+    await database.look(lambda tx: tx.sql("SELECT 1"))
+    await database.close()
+    for verb in (database.run, database.read, database.look):
+        with pytest.raises(DatabaseAway):
+            await verb(lambda tx: tx.sql("SELECT 1"))

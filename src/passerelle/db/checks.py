@@ -14,6 +14,10 @@ from passerelle.migrations import HEAD
 
 ANSWER_LIMIT_S = 2.3  # more than a pool waits for a connection, less than an examination may take
 DATABASE = Text("The database answers, its tables are current", "La base répond, ses tables sont à jour")
+MADE_AT_START = Text(
+    "There are no tables yet: they are made at the first start.",
+    "Il n'y a pas encore de tables : elles sont créées au premier démarrage.",
+)
 _SETTINGS = "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit"
 _OFF = {"fsync": findings.DB_FSYNC_OFF, "synchronous_commit": findings.DB_SYNC_COMMIT_OFF}
 
@@ -65,12 +69,6 @@ def tables_at(version: str | None, *, serving: bool, seen: str) -> Finding:
     if version is None:
         return Finding(id="DB_NOT_MADE", level=Level.OK, what=MADE_AT_START, evidence=seen)
     return replace(findings.DB_NOT_MIGRATED, level=Level.WARNING, evidence=evidence)
-
-
-MADE_AT_START = Text(
-    "There are no tables yet: they are made at the first start.",
-    "Il n'y a pas encore de tables : elles sont créées au premier démarrage.",
-)
 
 
 async def _look(tx: Tx) -> tuple[str | None, list[Finding]]:

@@ -56,11 +56,13 @@ async def _look_at_server(target: PostgresTarget) -> list[Finding]:
 
 def _look_at_file(target: SqliteTarget) -> list[Finding]:
     path = target.path
-    if not path.exists():
-        return [Finding(id="DB_NOT_MADE", level=Level.OK, what=MADE_AT_START, evidence=path.name)]
     try:
+        if not path.exists():
+            return [Finding(id="DB_NOT_MADE", level=Level.OK, what=MADE_AT_START, evidence=path.name)]
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1)) as connection:
             return [tables_at(_version(connection), serving=False, seen=path.name), *_damage(connection)]
+    except OSError as error:
+        return [replace(findings.DB_AWAY, evidence=f"{path.name}: {error.strerror}")]
     except sqlite3.OperationalError as error:
         return [replace(findings.DB_AWAY, evidence=f"{path.name}: {error}")]
     except sqlite3.DatabaseError as error:

@@ -18,15 +18,15 @@ from passerelle.db.ear import Ear
 from passerelle.db.link import DbLink
 from passerelle.db.text import for_postgres, postgres_values
 from passerelle.db.tls import tls_fault
-from passerelle.db.units import DatabaseAway, DatabaseBusy, Row, StorageFull, Unit, UnitMisuse
-from passerelle.errors import Misconfigured
+from passerelle.db.units import DatabaseAway, DatabaseBusy, Row, StorageFull, TablesInUse, Unit, UnitMisuse
+from passerelle.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 T = TypeVar("T")
 
-CONNECT_LIMIT_S, COMMAND_LIMIT_S, POOL_LIMIT_S = 2, 3, 2  # DESIGN 1.6: nobody waits longer for a database
+CONNECT_LIMIT_S, COMMAND_LIMIT_S, POOL_LIMIT_S = 2, 3, 2  # nobody waits longer for a database
 POOL_SIZE = 8
 # SQLSTATE classes: connection lost, shutting down, too many connections, read-only after a failover
 _AWAY_STATES = ("08", "57P", "53300", "25006")
@@ -65,7 +65,13 @@ class PostgresTx:
 
     async def run_sync(self, call: "Callable[[Connection], T]", /) -> T:
         """See `Tx.run_sync`."""
-        return await self._connection.run_sync(call)
+        driver: Any = (await self._connection.get_raw_connection()).driver_connection
+        limited = driver._config  # noqa: SLF001 -- SQLAlchemy passes no limit of its own, so the connection's has to go
+        driver._config = limited._replace(command_timeout=None)  # noqa: SLF001
+        try:
+            return await self._connection.run_sync(call)
+        finally:
+            driver._config = limited  # noqa: SLF001
 
 
 class PostgresDatabase:
@@ -165,10 +171,9 @@ class PostgresDatabase:
                 if wanted is not None:
                     raise wanted from None
                 raise Misconfigured(f"DATABASE_URL: {_WRONG_SETTINGS[state]}.") from None
-            if state == "53100":
-                raise StorageFull from error
-            if state.startswith("40"):  # a deadlock, or two units at odds: this one was rolled back, and may come again
-                raise DatabaseAway("another unit was in the way") from error
+            refused = _refused(state)
+            if refused is not None:
+                raise refused from error
             if not _is_lost(error):
                 raise
             raise self._away(error, maybe_committed=done()) from error
@@ -198,11 +203,23 @@ def _hang_up(connection: Any, _record: Any, _error: BaseException | None) -> Non
 
 
 def _state(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+    told = (getattr(one, "sqlstate", None) for one in (error.orig, getattr(error.orig, "__cause__", None)))
+    return str(next(filter(None, told), ""))
 
 
-def _is_lost(error: BaseException) -> bool:
+def _refused(state: str) -> Unavailable | None:
+    """Why a server that is well refused the unit, where we have a name for that."""
+    if state == "53100":
+        return StorageFull()
+    if state == "0A000":  # "cached plan must not change result type": prepared before somebody upgraded the tables
+        return DatabaseAway("the tables have just been changed")
+    if state == "55P03":
+        return TablesInUse("a lock was not to be had in time")
+    if state.startswith("40"):  # a deadlock, or two units at odds: this one was rolled back, and may come again
+        return DatabaseAway("another unit was in the way")
+    return None
+
+
+def _is_lost(error: DBAPIError) -> bool:
     """Whether the connection is of no use any more."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _state(error).startswith((*_AWAY_STATES, *_WRONG_SETTINGS))
-    return isinstance(error, OSError | TimeoutError)
+    return error.connection_invalidated or _state(error).startswith((*_AWAY_STATES, *_WRONG_SETTINGS))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 from passerelle.db.text import for_sqlite, sqlite_values
 from passerelle.db.units import DatabaseAway, Row, StorageFull, Unit, UnitMisuse
@@ -146,18 +147,19 @@ class SqliteDatabase:
         """See `Database.run`."""
         if getattr(_driving, "unit", False):
             raise UnitMisuse("A unit may not run another unit: give it the same tx.")
-        if self._closed:
-            raise DatabaseAway("closed")
+        self._expect_open()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(_Job(unit, done))
         return await done
 
     async def read(self, unit: Unit[T]) -> T:
         """See `Database.read`."""
+        self._expect_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, unit)
 
     async def look(self, unit: Unit[T]) -> T:
         """See `Database.look`: here and now, since the way to a thread and back costs more than what is done there."""
+        self._expect_open()
         return self._read(unit)
 
     def listen(self, channel: str, heard: Callable[[str], None]) -> None:
@@ -173,6 +175,10 @@ class SqliteDatabase:
         for tx in [*self._opened, self._tx]:
             tx.close()
         self._lock.close()
+
+    def _expect_open(self) -> None:
+        if self._closed:
+            raise DatabaseAway("closed")
 
     def _read(self, unit: Unit[T]) -> T:
         tx: SqliteTx | None = getattr(self._reading, "tx", None)
@@ -244,9 +250,10 @@ class SqliteDatabase:
 
 def _named(error: BaseException, *, lost: bool = False) -> BaseException:
     """Our name for what SQLite says; `lost` when somebody else's error took this unit along."""
-    if isinstance(error, sqlite3.Error) and error.sqlite_errorname == "SQLITE_FULL":
+    name = str(getattr(error, "sqlite_errorname", ""))  # Python's own errors (a value was forgotten) have none
+    if name == "SQLITE_FULL":
         return StorageFull()
-    if lost or (isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname.startswith(_AWAY)):
+    if lost or name.startswith(_AWAY):
         return DatabaseAway(f"{type(error).__name__}: {error}")
     return error
 
@@ -254,7 +261,11 @@ def _named(error: BaseException, *, lost: bool = False) -> BaseException:
 def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
-        f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, factory=_Governed
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_Governed,
     )
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -35,6 +35,20 @@ class DatabaseBusy(DatabaseAway):
         super().__init__("no free connection")
 
 
+class TablesInUse(DatabaseAway):
+    """Somebody else holds a table, or migrates: nothing was changed."""
+
+    code = "tables_in_use"
+    text = Text(
+        "The tables cannot be upgraded: somebody else holds them.",
+        "Les tables ne peuvent pas être mises à niveau : quelqu'un d'autre les occupe.",
+    )
+    hint = Text(
+        "Wait for the backup, the long query or the other upgrade that is under way, then try again.",
+        "Attendez la fin de la sauvegarde, de la requête longue ou de l'autre mise à niveau, puis réessayez.",
+    )
+
+
 class StorageFull(Unavailable):
     """The disk below the database is full: nothing of the unit was saved."""
 
@@ -72,7 +86,7 @@ class Tx(Protocol):
         ...
 
     async def run_sync(self, call: Callable[["Connection"], T], /) -> T:
-        """Give a plain SQLAlchemy connection of this transaction to `call` (migrations)."""
+        """Give a plain SQLAlchemy connection of this transaction to `call` (migrations), which may take its time."""
         ...
 
 
