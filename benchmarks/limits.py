@@ -34,6 +34,7 @@ async def ask(api: Any, key: str) -> list[int]:
     headers = [(b"host", b"test"), (b"x-api-key", key.encode())]
     scope = {"type": "http", "method": "GET", "path": PATH, "raw_path": PATH.encode(), "query_string": b""}
     scope |= {"headers": headers, "scheme": "http", "server": ("test", 80), "client": ("test", 1), "root_path": ""}
+    scope["http_version"] = "1.1"
     statuses = []
 
     async def receive() -> dict[str, Any]:

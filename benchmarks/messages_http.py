@@ -172,11 +172,11 @@ def serve(stack: ExitStack, folder: Path, more: dict[str, str]) -> int:
 def link(port: int) -> None:
     """The phone that will speak, linked as a person would."""
     with Client(f"http://{HOST}:{port}") as client:
-        client.add_phone(SPEAKER, name="Bench")
-        attempt = client.request_code(USER, SPEAKER, force=True)
-        client.enter_code(SPEAKER, attempt["code"])
+        client.sandbox.set_phone(number=SPEAKER, name="Bench")
+        attempt = client.pairing.request_code(USER, SPEAKER, force=True)
+        client.sandbox.enter_code(SPEAKER, attempt.get("code") or "")
         stop_s = time.monotonic() + 30
-        while client.attempt(attempt["attempt_id"])["status"] != "linked":
+        while client.pairing.get(attempt["attempt_id"])["status"] != "linked":
             if time.monotonic() > stop_s:
                 raise SystemExit("The sandbox's phone was not linked within 30 s")
             time.sleep(0.1)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reference import api_page, commands_page, setting_names, settings_table
+from reference import api_page, commands_page, metrics_page, setting_names, settings_table
 
 ROOT = Path(__file__).parent.parent
 ALONE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
@@ -64,6 +64,7 @@ def gather(pages: Path) -> None:
     made.mkdir()
     (made / "commands.md").write_text(commands_page(), "utf-8")
     (made / "http-api.md").write_text(api_page(), "utf-8")
+    (made / "metrics.md").write_text(metrics_page(), "utf-8")
 
 
 def unlisted(pages: Path, listed: set[str]) -> Iterator[str]:

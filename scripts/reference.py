@@ -7,23 +7,29 @@ import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import click
 import structlog
 import typer
 from annotated_types import Interval
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
 from passerelle.clients.rate import Rate
 from passerelle.settings import SECRETS, Settings
 
+if TYPE_CHECKING:
+    from passerelle.app import App
+
 Json = dict[str, Any]
+T = TypeVar("T")
 _HEAD = "<!-- written by scripts/reference.py -->\n\n"
 
 
@@ -121,7 +127,7 @@ def _walk(path: str, command: Any, parent: click.Context | None) -> Iterator[tup
 
 def api_page() -> str:
     """Every route of the HTTP API with what goes in and comes out, from its OpenAPI document."""
-    document = _openapi()
+    document = openapi()
     rooms: defaultdict[str, list[str]] = defaultdict(list)
     for path, verbs in document["paths"].items():
         for verb, route in verbs.items():
@@ -134,22 +140,84 @@ def api_page() -> str:
     return f"{_HEAD}# HTTP API\n\n{about}\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _openapi() -> Json:
+def openapi() -> Json:
     """The document of a gateway in its local defaults, whatever the environment says."""
     from passerelle.api import build_api  # noqa: PLC0415 -- 1 s
-    from passerelle.app import make_data_dir, open_app  # noqa: PLC0415 -- the same
+
+    async def ask(app: "App") -> Json:
+        return build_api(app).openapi()
+
+    return _of_a_gateway(ask)
+
+
+def metrics_page() -> str:
+    """Every metric with its kind, its labels and its help text, as a gateway tells them."""
+    rows = [f"| `{one.name}` | {one.kind} | {one.labels} | {one.about} |" for one in metrics()]
+    about = (
+        "What `/metrics` of a gateway in its local defaults answers. How to read them, and which "
+        "alerts there are: [watching](../running/watching.md)."
+    )
+    table = "\n".join(["| name | kind | labels | what |", "|---|---|---|---|", *rows])
+    return f"{_HEAD}# Metrics\n\n{about}\n\n{table}\n"
+
+
+class Told(NamedTuple):
+    """What the reference tells of a metric."""
+
+    name: str
+    kind: str
+    labels: str
+    about: str
+
+
+def metrics() -> list[Told]:
+    """Every metric, ours first."""
+
+    async def ask(app: "App") -> list[Told]:
+        families = text_string_to_metric_families((await app.scrape.text()).decode())
+        told = [_told(family, app.metrics.labels) for family in families]
+        return [one for one in told if not one.name.endswith("_created")]  # when a counter began: the library's own
+
+    return sorted(_of_a_gateway(ask), key=lambda one: (not one.name.startswith("passerelle_"), one.name))
+
+
+def _told(family: Metric, labels: dict[str, tuple[str, ...]]) -> Told:
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    seen = defaultdict[str, dict[str, None]](dict)
+    for sample in family.samples:
+        for label, value in sample.labels.items():
+            seen[label][value] = None
+    told = [
+        f"`{label}`" + (f" ({', '.join(f'`{value}`' for value in seen[label])})" if label == "state" else "")
+        for label in labels.get(name, tuple(seen))
+    ]
+    return Told(name, family.type, ", ".join(told), family.documentation.replace("|", "\\|"))
+
+
+def _of_a_gateway(ask: "Callable[[App], Awaitable[T]]") -> T:
+    """What `ask` finds in a gateway in its local defaults."""
+    from passerelle.app import make_data_dir, open_app  # noqa: PLC0415 -- 1 s
     from passerelle.redaction import Redactor  # noqa: PLC0415 -- the same
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # nobody asked how it is
-
-    async def ask(folder: Path) -> Json:
+    async def opened(folder: Path) -> T:
         chosen = Settings.model_validate({"PASSERELLE_DATA_DIR": folder})
         make_data_dir(chosen)
         async with open_app(chosen, Redactor()) as app:
-            return build_api(app).openapi()
+            return await ask(app)
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _bare_environment():
-        return asyncio.run(ask(Path(folder)))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _bare_environment(), _silence():
+        return asyncio.run(opened(Path(folder)))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nobody asked how the gateway is; whoever called may want to hear of others afterwards, as the tests do."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @contextlib.contextmanager

@@ -5,18 +5,15 @@ import sys
 import time
 from collections.abc import Callable
 
-import httpx
-
 from passerelle.client import ApiProblem, Client
 
 OFFICE, PLUMBER, CUSTOMER = "+33639980021", "+33639980022", "+33639980023"
 LIMIT_S = 60.0  # the second try comes after PASSERELLE_RETRY_DELAY, 30 s unless set
 
 
-def let_a_send_fail(url: str, key: str | None = None) -> None:
+def let_a_send_fail(client: Client) -> None:
     """Sandbox: the next message is refused, once. A gateway with the real WhatsApp has no such route: it stops here."""
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    httpx.post(f"{url}/sandbox/faults", json={"kind": "send_error", "times": 1}, headers=headers).raise_for_status()
+    client.sandbox.add_fault(kind="send_error", times=1)
 
 
 def run(client: Client, say: Callable[[str], None]) -> None:
@@ -26,28 +23,25 @@ def run(client: Client, say: Callable[[str], None]) -> None:
         ApiProblem: the gateway said no.
         TimeoutError: a step did not happen in time.
     """
-    if not any(session["state"] == "connected" for session in client.sessions()["items"]):
+    if not any(session["state"] == "connected" for session in client.sessions.list()):
         link_the_office(client)
     say("The office has a linked phone: it tells the contractors.")
-    client.add_contractor(
-        {"name": "Nadia", "phone": PLUMBER, "trades": ["plumbing"], "areas": ["Annecy"], "capacity": 1}
-    )
-    wish = {"name": "Paul", "phone": CUSTOMER, "trade": "plumbing", "area": "Annecy", "description": "A tap drips."}
-    lead = client.ask_lead(wish)
+    client.contractors.add(name="Nadia", phone=PLUMBER, trades=["plumbing"], areas=["Annecy"], capacity=1)
+    lead = client.leads.ask(name="Paul", phone=CUSTOMER, trade="plumbing", area="Annecy", description="A tap drips.")
     say(f"Paul asks for a plumber in Annecy: lead {lead['id']} is {lead['status']}.")
-    client.confirm(lead["confirm_url"])
-    say(f"Paul confirms: the lead is {client.lead(lead['id'])['status']}, whatever WhatsApp does.")
+    client.leads.confirm(lead["confirm_url"] or "")
+    say(f"Paul confirms: the lead is {client.leads.get(lead['id'])['status']}, whatever WhatsApp does.")
     until_told(client, lead["id"], say)
-    text = client.arrived(PLUMBER, count=1, wait_s=LIMIT_S / 2)[-1]["text"]
+    text = client.sandbox.arrived(PLUMBER, wait_s=LIMIT_S / 2)["items"][-1]["text"]
     say(f"On Nadia's phone:\n{text}")
 
 
 def link_the_office(client: Client) -> None:
     """Link a virtual phone, as somebody who types the code."""
-    client.add_phone(OFFICE, name="Office")
-    attempt = client.request_code("office", OFFICE, force=True)
-    client.enter_code(OFFICE, attempt["code"])
-    until(lambda: client.attempt(attempt["attempt_id"])["status"] == "linked", "the phone is linked")
+    client.sandbox.set_phone(number=OFFICE, name="Office")
+    attempt = client.pairing.request_code("office", OFFICE, force=True)
+    client.sandbox.enter_code(OFFICE, attempt.get("code") or "")
+    until(lambda: client.pairing.get(attempt["attempt_id"])["status"] == "linked", "the phone is linked")
 
 
 def until_told(client: Client, lead_id: str, say: Callable[[str], None]) -> None:
@@ -56,7 +50,7 @@ def until_told(client: Client, lead_id: str, say: Callable[[str], None]) -> None
 
     def is_told() -> bool:
         nonlocal heard
-        lead = client.lead(lead_id)
+        lead = client.leads.get(lead_id)
         now = lead["notification_status"], lead["notification_attempts"]
         if now != heard:
             say(f"Telling Nadia: {now[0]} after attempt {now[1]}.")
@@ -79,10 +73,10 @@ def main() -> int | str:
     """Play it on the gateway at PASSERELLE_URL; 0, or what went wrong."""
     url, key = os.environ.get("PASSERELLE_URL", "http://127.0.0.1:8000"), os.environ.get("PASSERELLE_ADMIN_KEY")
     try:
-        let_a_send_fail(url, key)
         with Client(url, key=key) as client:
+            let_a_send_fail(client)
             run(client, print)
-    except (ApiProblem, TimeoutError, httpx.HTTPError) as problem:
+    except (ApiProblem, TimeoutError) as problem:
         return f"❌ {problem}"
     return 0
 

@@ -19,8 +19,8 @@ def test_the_plumber_is_told_at_the_second_try(tmp_path: Path) -> None:
     said: list[str] = []
     with Gateway(data_dir, env={"PASSERELLE_RETRY_DELAY": "1s"}) as gateway:
         url = str(gateway.http.base_url)
-        example["let_a_send_fail"](url)
         with Client(url) as client:
+            example["let_a_send_fail"](client)
             example["run"](client, said.append)
     assert said[2:5] == [
         "Paul confirms: the lead is assigned, whatever WhatsApp does.",

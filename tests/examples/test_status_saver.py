@@ -36,7 +36,7 @@ def test_what_a_friend_deletes_is_kept_for_every_user_and_lies_in_the_store_that
     copy_tables(data_dir)
     said: list[str] = []
     with Gateway(data_dir) as gateway, Client(f"http://{HOST}:{gateway.port}") as client:
-        saved = example.run(client, USERS, said.append, http=gateway.http)
+        saved = example.run(client, USERS, said.append)
     users = [f"saver_{number}" for number in range(1, USERS + 1)]
     assert [one.message["user_id"] for one in saved] == users
     for one in saved:

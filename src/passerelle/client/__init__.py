@@ -1,5 +1,10 @@
-"""A typed client of the HTTP interface; the command line and the tests use it."""
+"""A typed client of the HTTP interface, awaited (`AsyncClient`) or not (`Client`); the command line uses it.
 
-from passerelle.client.http import ApiProblem, Client
+`types` and the whole of `sync` are written by `scripts/typed_client.py`: from the OpenAPI document, and from `aio`.
+"""
 
-__all__ = ["ApiProblem", "Client"]
+from passerelle.client.aio.client import AsyncClient
+from passerelle.client.problems import ApiProblem
+from passerelle.client.sync.client import Client
+
+__all__ = ["ApiProblem", "AsyncClient", "Client"]
