@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import pytest
 
-from servers import HOST, START_LIMIT, free_port, wait_for
+from servers import HOST, START_LIMIT, dying_with_us, free_port, wait_for
 
 CODE = re.compile(r"^[1-9A-HJ-NP-TV-Z]{4}-[1-9A-HJ-NP-TV-Z]{4}$")
 PAIRING = "/api/whatsapp/pairing-code"
@@ -51,7 +50,7 @@ def command_line(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command of ours to its end, without a terminal."""
     return subprocess.run(
-        [*_dying_with_us(), sys.executable, "-m", "passerelle", *words],
+        [*dying_with_us(), sys.executable, "-m", "passerelle", *words],
         env=clean_environment(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -93,7 +92,7 @@ class Command:
 def launched(*words: str, cwd: Path, env: Mapping[str, str] = NOTHING) -> Iterator[Command]:
     """One command of ours in the background; gone at the end. What it prints on stderr comes with its lines."""
     with subprocess.Popen(
-        [*_dying_with_us(), sys.executable, "-m", "passerelle", *words],
+        [*dying_with_us(), sys.executable, "-m", "passerelle", *words],
         env=clean_environment(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -195,7 +194,7 @@ class Gateway:
         with self._log.open("ab") as log:
             self._began = log.tell()
             self._process = subprocess.Popen(
-                [*_dying_with_us(), sys.executable, "-m", "passerelle", *self._words],
+                [*dying_with_us(), sys.executable, "-m", "passerelle", *self._words],
                 env=clean_environment(self.settings),
                 cwd=self.data_dir.parent,
                 stdin=self._stdin,
@@ -389,8 +388,3 @@ def timed(call: Callable[[], T]) -> tuple[T, float]:
     """What `call` gives, and the seconds it took."""
     began = time.monotonic()
     return call(), time.monotonic() - began
-
-
-def _dying_with_us() -> list[str]:
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

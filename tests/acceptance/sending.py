@@ -210,11 +210,6 @@ def until_those(
     return [found[id_] for id_ in ids]
 
 
-def has_ended(found: Json) -> bool:
-    """Nothing more happens to it by itself, but for a receipt."""
-    return found["status"] not in {"pending", "sending"}
-
-
 def is_on_its_phone(found: Json) -> bool:
     """WhatsApp has it."""
     return found["status"] in ON_ITS_PHONE

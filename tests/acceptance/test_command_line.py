@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from acceptance.gateway import CODE, Gateway, command_line, launched, somebody
+from acceptance.gateway import CODE, Gateway, clean_environment, command_line, launched, somebody
 
 from servers import HOST, free_port
 
@@ -138,6 +139,27 @@ def test_a_bad_number_is_one_line_and_exit_1(
 ) -> None:
     settings = settings_of(data_dir if here else embedded.data_dir)
     expect_one_line(command_line("pair", "anna", "not-a-number", cwd=tmp_path, env=settings), code=1)
+
+
+@pytest.mark.parametrize("words", [("send", "anna", "+33639980002", "hello"), ("people", "show", "+33639980002")])
+def test_a_data_directory_that_is_none_is_one_line_and_exit_2(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = command_line(*words, cwd=tmp_path, env=settings_of(tmp_path / "file"))
+    expect_one_line(ended, code=2)
+    assert "PASSERELLE_DATA_DIR cannot be used as a folder" in ended.stderr
+
+
+def test_what_breaks_before_there_is_a_log_is_one_line_too(tmp_path: Path) -> None:
+    """A traceback on the screen shows the values around it: secrets, when settings are being read."""
+    gone = tmp_path / "gone"
+    begin = f"import os; os.mkdir({str(gone)!r}); os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})"
+    again = "import sys; os.execv(sys.executable, [sys.executable, '-m', 'passerelle', 'records', 'reload'])"
+    env = clean_environment({"PASSERELLE_ADMIN_KEY": "hunter2-and-a-half"})
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{begin}; {again}"], env=env, capture_output=True, text=True, check=False
+    )
+    expect_one_line(ended, code=1)
+    assert ended.stdout == ""
 
 
 @pytest.mark.mission("A1")

@@ -117,6 +117,13 @@ def test_production_without_redis_is_a_warning_and_exit_1(data_dir: Path) -> Non
     assert last.startswith("⚠️ 0 error(s), 2 warning(s).")
 
 
+def test_it_says_where_media_are_kept_and_which_store_is_named_in_part_only(data_dir: Path) -> None:
+    env = {"SUPABASE_URL": "http://localhost:1", "SUPABASE_SERVICE_KEY": PASSWORD, "SUPABASE_BUCKET": "media"}
+    body = told(data_dir=data_dir, env=env | {"CLOUDINARY_CLOUD_NAME": "mine"}, code=1)
+    assert finding(body, "MEDIA_ORDER")["evidence"] == "supabase, local disk"
+    assert levels(body)["CLOUDINARY_PARTIAL"] == "warning"
+
+
 @pytest.mark.parametrize(
     ("env", "name", "word"),
     [
@@ -140,6 +147,15 @@ def test_a_broken_setting_is_a_finding_and_no_stop(data_dir: Path, env: dict[str
     assert wrong["cause"]
     assert wrong["fix"]
     assert levels(body)["DATA_DIR_OK"] == "ok"
+
+
+def test_a_data_directory_that_nobody_may_look_into_breaks_no_check(tmp_path: Path) -> None:
+    """As that of another user; a name that is too long is refused to root as well."""
+    body = told(data_dir=tmp_path / ("x" * 300), code=2)
+    assert "CHECK_CRASHED" not in levels(body)
+    assert levels(body)["DATA_DIR_NOT_WRITABLE"] == "error"
+    assert levels(body)["DB_AWAY"] == "error"
+    assert levels(body)["NO_GATEWAY"] == "skipped"
 
 
 def test_several_broken_settings_are_all_told(data_dir: Path) -> None:

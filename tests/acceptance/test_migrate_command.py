@@ -1,43 +1,24 @@
 """``passerelle media migrate`` and ``promote`` as an operator runs them, beside a real server that may be killed."""
 
-import asyncio
 import hashlib
 import json
 import random
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from acceptance.gateway import Gateway, command_line, launched
-from media.both import cloudinary_settings, some_bytes, supabase_settings
+from media.both import cloudinary_settings, in_background, some_bytes, supabase_settings
 from media.cloudinary_double import CloudinaryDouble
 from media.supabase_double import Mode, SupabaseDouble
 
-T = TypeVar("T")
 KILLS = 3
 MIGRATE = ("media", "migrate", "--from", "supabase", "--to", "cloudinary")
-
-
-@contextmanager
-def in_background(double: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """A double of the network in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(double.__aenter__(), loop).result(10)
-    finally:
-        asyncio.run_coroutine_threadsafe(double.__aexit__(None, None, None), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture

@@ -96,6 +96,16 @@ def test_a_wrong_line_of_a_file_is_named_and_nothing_of_it_is_sent(desk: Desk) -
     assert desk.arrived(one) == []
 
 
+@pytest.mark.parametrize(("wrong", "code"), [("nobody,Dear two", 1), ("nobody,", 2)])
+def test_the_line_that_is_named_is_that_of_the_file_also_behind_blank_and_long_ones(
+    desk: Desk, wrong: str, code: int
+) -> None:
+    lines = ("to,text", f'{somebody()[1]},"Dear', 'one"', "", wrong)
+    ended, _, told = desk.send("--csv", desk.csv(*lines))
+    assert ended == code
+    assert "line 5" in told
+
+
 @pytest.mark.mission("Z2")
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),

@@ -1,8 +1,12 @@
 """Supabase and Cloudinary side by side: where files are, and where they shall go."""
 
+import asyncio
 import hashlib
 import random
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, TypeVar
 
 from media.cloudinary_double import CLOUD, CloudinaryDouble, Fault
 from media.cloudinary_double import KEY as CLOUDINARY_KEY
@@ -16,6 +20,7 @@ from passerelle.media.ports import MediaFilter
 
 from apps import ME
 
+T = TypeVar("T")
 CLOUDINARY_FAULTS = (
     *(Fault.RESET, Fault.LOST, Fault.RATE, Fault.BUSY, Fault.LOCKED),
     *(Fault.BROKEN, Fault.AWAY, Fault.GATEWAY_HTML, Fault.LOGIN_HTML, Fault.TRUNCATED),
@@ -48,6 +53,21 @@ class ShakySupabase(SupabaseDouble):
 
     def _due(self, line: str) -> Mode | None:
         return self._random.choice(SUPABASE_FAULTS) if self._random.random() < self.share else super()._due(line)
+
+
+@contextmanager
+def in_background(double: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """A double of the network in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(double.__aenter__(), loop).result(10)
+    finally:
+        asyncio.run_coroutine_threadsafe(double.__aexit__(None, None, None), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def supabase_settings(double: SupabaseDouble) -> dict[str, Any]:

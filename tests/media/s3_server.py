@@ -8,10 +8,11 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from passerelle.media.adapters.s3 import GRACE_S, SLOWEST, S3Store
+from passerelle.media.adapters.s3 import S3Store
+from passerelle.media.model import GRACE_S, SLOWEST
 from passerelle.redaction import Redactor
 
-from servers import HOST, _dying_with_us, _Process, free_port, wait_for
+from servers import HOST, _Process, dying_with_us, free_port, wait_for
 
 KEY_ID, SECRET, REGION = "AKIAPASSERELLE", "a+secret/of+tests=", "eu-west-3"
 
@@ -26,7 +27,7 @@ class S3Server(_Process):
     def start(self) -> Self:
         program = "from moto.server import main; main()"
         command = [sys.executable, "-c", program, "-H", HOST, "-p", str(self.port)]
-        self._launch([*_dying_with_us(), *command])
+        self._launch([*dying_with_us(), *command])
         wait_for(self._answers, "moto", 60)
         return self
 

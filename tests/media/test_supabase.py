@@ -22,9 +22,9 @@ from storage3 import AsyncStorageClient
 
 from passerelle.errors import PasserelleError
 from passerelle.media.adapters.supabase import SupabaseStore
-from passerelle.media.adapters.supabase_rest import SLOWEST
 from passerelle.media.adapters.tus import RESUMES
 from passerelle.media.model import (
+    SLOWEST,
     BadKey,
     Copy,
     FileRefused,

@@ -1,17 +1,18 @@
 """``passerelle audit``: who did what."""
 
 import json
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from passerelle.cli.prepare import prepare
+from passerelle.cli.prepare import ask
 
+Column = Literal["at", "who", "address", "what", "target", "outcome", "request_id"]
 if TYPE_CHECKING:
     from passerelle.client import Client
+    from passerelle.client.admin_answers import Act
 
-COLUMNS = ("at", "who", "address", "what", "target", "outcome", "request_id")
+COLUMNS: tuple[Column, ...] = ("at", "who", "address", "what", "target", "outcome", "request_id")
 
 
 def audit(
@@ -24,20 +25,20 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per act.")] = False,
 ) -> None:
     """Who did what, newest first. Example: passerelle audit --what key.revoked."""
-    from passerelle.cli.tend import with_gateway  # noqa: PLC0415 -- 0.3 s
-
-    asked = {name: value for name, value in (("what", what), ("who", who), ("since", since), ("until", until)) if value}
 
     def do(client: "Client") -> int:
-        acts = client.acts(**asked, limit=limit)
+        asked = client.audit.list(
+            what=what or None, who=who or None, since=since or None, until=until or None, page_size=limit
+        )
+        acts = asked.page()["items"]
         for line in [json.dumps(act) for act in acts] if as_json else _table(acts):
             typer.echo(line)
         return 0
 
-    sys.exit(with_gateway(*prepare(quiet=True), do))
+    ask(do)
 
 
-def _table(acts: list[dict[str, Any]]) -> list[str]:
+def _table(acts: list["Act"]) -> list[str]:
     """Columns as wide as what stands in them."""
     rows = [COLUMNS, *(tuple(str(act[name] or "-") for name in COLUMNS) for act in acts)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from passerelle.cli.reach import is_there
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.diagnostics.ports import Check
 from passerelle.errors import Text
@@ -82,7 +83,7 @@ class Beside:
             return self._told
 
     async def _ask(self) -> Told:
-        if self._url is None and not self._control.exists():
+        if self._url is None and not is_there(self._control):
             return Told(finding=NO_GATEWAY, groups={})
         transport = None if self._url is not None else httpx.AsyncHTTPTransport(uds=str(self._control))
         try:

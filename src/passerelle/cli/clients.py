@@ -1,22 +1,20 @@
 """``passerelle clients``: who may use the gateway, and by which keys."""
 
-import re
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerelle.cli.prepare import prepare
+from passerelle.cli.prepare import ask
 from passerelle.errors import Misconfigured
 
 if TYPE_CHECKING:
     from passerelle.client import Client
+    from passerelle.client.admin_answers import Key, NewKey
 
 ClientId = Annotated[str, typer.Argument(metavar="ID", help="The id of the client.")]
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key, as `clients keys` shows it.")]
 Label = Annotated[str, typer.Option("--label", help="What the key is called, for instance the server it is on.")]
-_SPAN, _UNITS = re.compile(r"(\d{1,9})([smhd])?"), {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 clients = typer.Typer(help="Who may use the gateway.", no_args_is_help=True)
 
 
@@ -25,11 +23,11 @@ def add_client(name: Annotated[str, typer.Argument(help="What the client is call
     """Make a client and show its key, this once. Example: passerelle clients add "Back office"."""
 
     def do(client: "Client") -> int:
-        made = client.add_client(name, label=label)
+        made = client.clients.add(name, label=label)
         typer.echo(f"✅ {made['id']} - {made['name']}")
         return _show_once(made)
 
-    _run(do)
+    ask(do)
 
 
 @clients.command("list")
@@ -37,12 +35,12 @@ def list_clients() -> None:
     """Every client, and how many keys it has that are not revoked. Example: passerelle clients list."""
 
     def do(client: "Client") -> int:
-        for one in client.clients():
+        for one in client.clients.list(page_size=1000):
             keys = sum(not key["revoked"] for key in one["keys"])
             typer.echo(f"{one['id']}  {one['created_at']}  {keys} keys  {one['name']}")
         return 0
 
-    _run(do)
+    ask(do)
 
 
 @clients.command()
@@ -56,13 +54,13 @@ def keys(
 
     def do(client: "Client") -> int:
         if new:
-            return _show_once(client.add_key(client_id, label=label))
-        for key in client.keys(client_id):
+            return _show_once(client.clients.add_key(client_id, label=label))
+        for key in client.clients.keys(client_id):
             parts = (key["id"], f"{key['prefix']}_…", key["created_at"], _used(key), key["label"], _state(key))
             typer.echo("  ".join(part for part in parts if part))
         return 0
 
-    _run(do)
+    ask(do)
 
 
 @clients.command()
@@ -76,11 +74,11 @@ def rotate(
     overlap_s = _seconds(overlap)
 
     def do(client: "Client") -> int:
-        made = client.rotate_key(client_id, key_id, overlap_s=overlap_s)
+        made = client.clients.rotate_key(client_id, key_id, overlap_s=overlap_s)
         typer.echo(f"The old key {key_id} is good until {made['replaces']['expires_at']}.", err=True)
         return _show_once(made)
 
-    _run(do)
+    ask(do)
 
 
 @clients.command()
@@ -88,11 +86,11 @@ def revoke(client_id: ClientId, key_id: KeyId) -> None:
     """The key is good no more. Example: passerelle clients revoke client_1a2b3c4d5e6f 9f8e7d6c."""
 
     def do(client: "Client") -> int:
-        client.revoke_key(client_id, key_id)
+        client.clients.revoke_key(client_id, key_id)
         typer.echo(f"✅ {key_id} is good no more")
         return 0
 
-    _run(do)
+    ask(do)
 
 
 @clients.command()
@@ -100,37 +98,36 @@ def remove(client_id: ClientId) -> None:
     """End its keys, unlink its phones, erase its data. Example: passerelle clients remove client_1a2b3c4d5e6f."""
 
     def do(client: "Client") -> int:
-        client.remove_client(client_id)
+        client.clients.remove(client_id)
         typer.echo(f"✅ {client_id} is removed: its keys are good no more, its data goes within minutes")
         return 0
 
-    _run(do)
-
-
-def _run(do: "Callable[[Client], int]") -> None:
-    from passerelle.cli.tend import with_gateway  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(with_gateway(*prepare(quiet=True), do))
+    ask(do)
 
 
 def _seconds(text: str) -> int:
-    match = _SPAN.fullmatch(text.strip())
-    if match is None:
-        raise Misconfigured("--overlap: write it as 0, 30m, 24h or 7d.")
-    return int(match[1]) * _UNITS[match[2]]
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 -- 0.1 s
+
+    from passerelle.values import Span  # noqa: PLC0415 -- the same
+
+    try:
+        span: timedelta = TypeAdapter(Span).validate_python(text)
+    except ValidationError:
+        raise Misconfigured("--overlap: write it as 0, 30m, 24h or 7d.") from None
+    return int(span / timedelta(seconds=1))
 
 
-def _show_once(made: dict[str, Any]) -> int:
+def _show_once(made: "NewKey") -> int:
     typer.echo(made["api_key"])
     typer.echo("Keep the key now: it is not shown again.", err=True)
     return 0
 
 
-def _used(key: dict[str, Any]) -> str:
+def _used(key: "Key") -> str:
     return f"used {key['last_used_at']}" if key["last_used_at"] else "never used"
 
 
-def _state(key: dict[str, Any]) -> str:
+def _state(key: "Key") -> str:
     if key["revoked"]:
         return "revoked"
     return f"good until {key['expires_at']}" if key["expires_at"] else "good"

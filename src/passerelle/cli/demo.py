@@ -48,33 +48,34 @@ def play(settings: Settings, redactor: Redactor, *, once: bool) -> int:
 
 def _tell(client: Client, console: Console) -> None:
     say: Callable[[str], None] = console.print
-    client.add_phone(PHONE, name="Anna")
+    client.sandbox.set_phone(number=PHONE, name="Anna")
     say(f"1. Anna's phone {PHONE} exists, in the sandbox.")
-    attempt = client.request_code(USER, PHONE, force=True)
-    say(f"2. She asks to link it and gets a code:  [bold green]{attempt['code']}[/]")
-    client.enter_code(PHONE, attempt["code"])
+    attempt = client.pairing.request_code(USER, PHONE, force=True)
+    code = attempt.get("code") or ""
+    say(f"2. She asks to link it and gets a code:  [bold green]{code}[/]")
+    client.sandbox.enter_code(PHONE, code)
     say("3. She types it on her phone …")
     _wait_until_linked(client, attempt["attempt_id"])
-    session = next(one for one in client.sessions()["items"] if one["id"] == attempt["session_id"])
+    session = client.sessions.get(attempt["session_id"])
     say(f"4. … and the phone is linked: session {session['id']} is [bold]{session['state']}[/].")
-    sent = client.send({"user_id": USER, "to": FRIEND, "type": "text", "text": GREETING})
+    sent = client.messages.send(user_id=USER, to=FRIEND, type="text", text=GREETING)
     say(f"5. She writes to {FRIEND}: the message is [bold]{sent['status']}[/], written down before it is tried.")
-    if not any(one["message_id"] for one in client.arrived(FRIEND, count=1, wait_s=LINK_LIMIT_S)):
+    if not client.sandbox.arrived(FRIEND, wait_s=LINK_LIMIT_S)["items"]:
         raise StoryBrokeError("The message did not arrive.")
     _wait_until(client, sent["id"], "delivered")
     say(f"6. It arrives there: “{GREETING}” is [bold]delivered[/].")
-    client.read_all(FRIEND)
+    client.sandbox.read(FRIEND)
     _wait_until(client, sent["id"], "read")
     say("7. Somebody looks at it: the message is [bold green]read[/].")
     _tell_lead(client, say)
 
 
 def _tell_lead(client: Client, say: Callable[[str], None]) -> None:
-    client.add_contractor({"name": "Bruno", "phone": PLUMBER, "trades": ["plumbing"], "areas": ["Lyon"], "capacity": 5})
-    lead = client.ask_lead({"name": "Chloé", "phone": CUSTOMER, "trade": "plumbing", "area": "Lyon"})
+    client.contractors.add(name="Bruno", phone=PLUMBER, trades=["plumbing"], areas=["Lyon"], capacity=5)
+    lead = client.leads.ask(name="Chloé", phone=CUSTOMER, trade="plumbing", area="Lyon")
     say("8. Chloé needs a plumber in Lyon: a lead is written down, and she gets a link.")
-    client.confirm(lead["confirm_url"])
-    if not client.arrived(PLUMBER, count=1, wait_s=LINK_LIMIT_S):
+    client.leads.confirm(lead["confirm_url"] or "")
+    if not client.sandbox.arrived(PLUMBER, wait_s=LINK_LIMIT_S)["items"]:
         raise StoryBrokeError("The plumber was not told.")
     _wait_for_notice(client, lead["id"])
     say("9. She confirms: Bruno the plumber has it, and reads so on WhatsApp: [bold green]whatsapp_sent[/].")
@@ -82,7 +83,7 @@ def _tell_lead(client: Client, say: Callable[[str], None]) -> None:
 
 def _wait_for_notice(client: Client, lead_id: str) -> None:
     end = time.monotonic() + LINK_LIMIT_S
-    while (status := client.lead(lead_id)["notification_status"]) != "whatsapp_sent":
+    while (status := client.leads.get(lead_id)["notification_status"]) != "whatsapp_sent":
         if time.monotonic() > end:
             raise StoryBrokeError(f"The lead's notification is {status}.")
         time.sleep(0.05)
@@ -90,7 +91,7 @@ def _wait_for_notice(client: Client, lead_id: str) -> None:
 
 def _wait_until(client: Client, message_id: str, status: str) -> None:
     end = time.monotonic() + LINK_LIMIT_S
-    while (seen := client.message(message_id)["status"]) != status:
+    while (seen := client.messages.get(message_id)["status"]) != status:
         if time.monotonic() > end:
             raise StoryBrokeError(f"The message is {seen}, not {status}.")
         time.sleep(0.05)
@@ -98,7 +99,7 @@ def _wait_until(client: Client, message_id: str, status: str) -> None:
 
 def _wait_until_linked(client: Client, attempt_id: str) -> None:
     end = time.monotonic() + LINK_LIMIT_S
-    while (status := client.attempt(attempt_id)["status"]) != "linked":
+    while (status := client.pairing.get(attempt_id)["status"]) != "linked":
         if status in {"failed", "expired", "cancelled"} or time.monotonic() > end:
             raise StoryBrokeError(f"The phone was not linked: {status}.")
         time.sleep(0.1)

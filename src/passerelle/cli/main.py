@@ -4,32 +4,26 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
 import typer
 
 from passerelle import __version__
+from passerelle.cli import backup as copies
 from passerelle.cli.audit import audit
 from passerelle.cli.clients import clients
 from passerelle.cli.people import people
 from passerelle.cli.phones import sessions
-from passerelle.cli.prepare import on_known_port, prepare, redactor_of
+from passerelle.cli.prepare import hand_on_standard, on_known_port, prepare, redactor_of
+from passerelle.cli.records import records
 from passerelle.cli.secrets import secrets
+from passerelle.cli.stores import media
 from passerelle.errors import Misconfigured, PasserelleError
-
-if TYPE_CHECKING:
-    pass
 
 FAILED, WRONG = 1, 2
 Port = Annotated[int | None, typer.Option(help="Port to listen on; PASSERELLE_PORT otherwise.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; PASSERELLE_HOST otherwise.")]
-
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many files in this run.")]
-AtOnce = Annotated[int, typer.Option("--jobs", min=1, max=32, help="So many files at once.")]
-Bandwidth = Annotated[str | None, typer.Option(help="At most so many bytes a second, for instance 5MB.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Count, and touch nothing.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="One JSON line per look at it.")]
 
 app = typer.Typer(
     name="passerelle",
@@ -40,8 +34,6 @@ app = typer.Typer(
     add_completion=False,
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
-records = typer.Typer(help="Records: clients, linked phones, logins.", no_args_is_help=True)
-media = typer.Typer(help="Kept files, and the stores they lie in.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(records, name="records")
 app.add_typer(clients, name="clients")
@@ -49,6 +41,7 @@ app.add_typer(media, name="media")
 app.add_typer(sessions, name="sessions")
 app.add_typer(people, name="people")
 app.command()(audit)
+copies.add_to(app)
 app.add_typer(secrets, name="secrets")
 
 
@@ -80,8 +73,9 @@ def run() -> None:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:  # the last net: a person gets a line, the log the rest
-        structlog.get_logger().exception("❌ The command broke")
+    except Exception as error:  # the last net: a person gets a line, the log the rest, where there is one already
+        if structlog.is_configured():
+            structlog.get_logger().exception("❌ The command broke")
         print(f"passerelle: something went wrong inside ({type(error).__name__}).", file=sys.stderr)  # noqa: T201
         sys.exit(FAILED)
 
@@ -192,6 +186,7 @@ def doctor(
     from passerelle.cli.doctor import Doctor  # noqa: PLC0415 -- 0.5 s
     from passerelle.settings import examine_settings  # noqa: PLC0415 -- 0.3 s
 
+    hand_on_standard()
     settings, wrong = examine_settings()
     visit = Doctor(settings, wrong, redactor_of(settings), lang=lang or settings.lang)
     if as_list:
@@ -207,88 +202,6 @@ def upgrade() -> None:
 
     settings, _ = prepare()
     typer.echo(asyncio.run(upgrade_database(settings)))
-
-
-@records.command()
-def reload() -> None:
-    """Forget what the gateway remembers and read everything from Redis. Example: passerelle records reload."""
-    _tend("reload")
-
-
-@records.command()
-def restore() -> None:
-    """Bring back to Redis what it lost, as it was seen last. Example: passerelle records restore."""
-    _tend("restore")
-
-
-@records.command()
-def accept() -> None:
-    """Believe Redis: give up what it lost. Example: passerelle records accept."""
-    _tend("accept")
-
-
-@records.command("import")
-def import_(folder: Annotated[Path, typer.Argument(help="The folder records/ of a data directory.")]) -> None:
-    """Bring records from JSON files; nothing is overwritten. Example: passerelle records import data/records."""
-    from passerelle.cli.tend import import_folder  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(import_folder(*prepare(quiet=True), folder))
-
-
-@media.command("add")
-def add_media(
-    files: Annotated[list[Path], typer.Argument(help="Pictures, films, sounds, documents.")],
-    user: Annotated[str, typer.Option("--user", help="Whose they are: any text.")],
-    category: Annotated[str, typer.Option("--category", help="deleted-messages, view-once or scheduled-status.")],
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per file.")] = False,
-) -> None:
-    """Keep files and get a link to each. Example: passerelle media add photo.jpg --user anna --category view-once."""
-    from passerelle.cli.upload import add  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(add(*prepare(quiet=True), files, user=user, category=category, as_json=as_json))
-
-
-@media.command()
-def migrate(
-    source: Annotated[str, typer.Option("--from", help="cloudinary, supabase, s3 or local.")],
-    to: Annotated[str, typer.Option("--to", help="The same.")],
-    *,
-    dry_run: DryRun = False,
-    limit: Limit = None,
-    at_once: AtOnce = 4,
-    bandwidth: Bandwidth = None,
-    delete_source: Annotated[bool, typer.Option("--delete-source", help="Verified originals leave.")] = False,
-    as_json: JsonLines = False,
-) -> None:
-    """Move every file to another store. Example: passerelle media migrate --from supabase --to cloudinary --dry-run."""
-    from passerelle.cli.media import migrate as move  # noqa: PLC0415 -- 0.3 s
-
-    stores = {"from": source, "to": to, "delete_source": delete_source}
-    how = {"dry_run": dry_run, "limit": limit, "jobs": at_once}
-    sys.exit(move(*prepare(quiet=True), stores | how, bandwidth=bandwidth, as_json=as_json))
-
-
-@media.command()
-def promote(
-    *,
-    dry_run: DryRun = False,
-    limit: Limit = None,
-    at_once: AtOnce = 4,
-    bandwidth: Bandwidth = None,
-    as_json: JsonLines = False,
-) -> None:
-    """Bring files that landed elsewhere to the first store, as the sweep does. Example: passerelle media promote."""
-    from passerelle.cli.media import migrate as move  # noqa: PLC0415 -- 0.3 s
-
-    wish = {"delete_source": True, "dry_run": dry_run, "limit": limit, "jobs": at_once}
-    sys.exit(move(*prepare(quiet=True), wish, bandwidth=bandwidth, as_json=as_json))
-
-
-def _tend(verb: str) -> None:
-    from passerelle.cli.tend import tend  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(tend(*prepare(quiet=True), verb))
 
 
 def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, child: bool) -> None:

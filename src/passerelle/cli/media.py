@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -12,12 +12,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from passerelle.cli.reach import gateway
 from passerelle.client import ApiProblem, Client
-from passerelle.client.http import Json
+from passerelle.client.answers import Migration
+from passerelle.client.types import WantedMigration
 from passerelle.errors import Misconfigured
 from passerelle.media.model import StoreName
 from passerelle.redaction import Redactor
-from passerelle.settings import Settings, Size
+from passerelle.settings import Settings
+from passerelle.values import Size
 
+Part = Literal["moved", "imported", "already_there", "refused"]
 LOOK_EVERY_S, LINE_EVERY_S = 0.25, 2.0
 UNDER_WAY = frozenset({"running", "stopping"})
 STORES = tuple(StoreName)
@@ -25,7 +28,9 @@ INTERRUPTED = 130
 SIGNS = {"done": "✅", "stopped": "⚠️", "failed": "❌"}
 
 
-def migrate(settings: Settings, redactor: Redactor, wish: Json, *, bandwidth: str | None, as_json: bool) -> int:
+def migrate(
+    settings: Settings, redactor: Redactor, wish: dict[str, Any], *, bandwidth: str | None, as_json: bool
+) -> int:
     """Start what is wished and follow it to its end; the exit code: 0 when every file is where it should be.
 
     Raises:
@@ -34,10 +39,10 @@ def migrate(settings: Settings, redactor: Redactor, wish: Json, *, bandwidth: st
     wrong = [str(wish[end]) for end in ("from", "to") if wish.get(end, STORES[0]) not in STORES]
     if wrong:
         raise Misconfigured(f"There is no store {wrong[0]!r}; there are {', '.join(STORES)}.")
-    wish = wish | {"bandwidth": _bytes_per_s(bandwidth)}
+    checked = cast("WantedMigration", wish | {"bandwidth": _bytes_per_s(bandwidth)})
     with gateway(settings, redactor) as client:
         try:
-            client.start_migration(wish)
+            client.media.start_migration(checked)
             return _Watch(client, as_json=as_json).follow()
         except ApiProblem as problem:
             return _refused(problem)
@@ -60,7 +65,7 @@ class _Watch:
             task = bar.add_task("moving", total=None, pace="")
             while True:
                 try:
-                    told = self._client.migration()
+                    told = self._client.media.migration()
                     if told["state"] not in UNDER_WAY:
                         break
                     bar.update(task, completed=told["done_bytes"], total=told["bytes"], pace=_pace(told))
@@ -68,21 +73,21 @@ class _Watch:
                     time.sleep(LOOK_EVERY_S)
                 except KeyboardInterrupt:
                     interrupted = True
-                    self._client.stop_migration()
+                    self._client.media.stop_migration()
         self._end(told)
         return INTERRUPTED if interrupted else _exit_code(told)
 
     def _on_terminal(self, console: Console) -> bool:
         return console.is_terminal and not self._as_json
 
-    def _say(self, told: Json, *, on_bar: bool) -> None:
+    def _say(self, told: Migration, *, on_bar: bool) -> None:
         if on_bar or time.monotonic() < self._line_at:
             return
         self._line_at = time.monotonic() + LINE_EVERY_S
         line = f"🔄 {told['done']} of {told['files']} files, {decimal(told['done_bytes'])}, {_pace(told)}"
         print(json.dumps(told) if self._as_json else line, flush=True)  # noqa: T201 -- the command line speaks
 
-    def _end(self, told: Json) -> None:
+    def _end(self, told: Migration) -> None:
         if self._as_json:
             print(json.dumps(told), flush=True)  # noqa: T201 -- the same
             return
@@ -90,11 +95,11 @@ class _Watch:
             print(line)  # noqa: T201 -- the same
 
 
-def _report(told: Json) -> list[str]:
+def _report(told: Migration) -> list[str]:
     if told["dry_run"]:
         lines = [f"{told['files']} files, {decimal(told['bytes'])} to move; nothing was touched."]
     else:
-        parts = ("moved", "imported", "already_there", "refused")
+        parts: tuple[Part, ...] = ("moved", "imported", "already_there", "refused")
         counts = ", ".join(f"{told[part]} {part.replace('_', ' ')}" for part in parts)
         gone = f", {told['let_go']} earlier originals leave" if told["let_go"] else ""
         lines = [f"{SIGNS[told['state']]} {told['state']}: {counts}, {told['failed_count']} failed{gone}"]
@@ -105,11 +110,11 @@ def _report(told: Json) -> list[str]:
     return lines
 
 
-def _exit_code(told: Json) -> int:
+def _exit_code(told: Migration) -> int:
     return 0 if told["state"] == "done" and not told["failed_count"] and not told["refused"] else 1
 
 
-def _pace(told: Json) -> str:
+def _pace(told: Migration) -> str:
     left = told["seconds_left"]
     return f"{decimal(told['rate_bytes_s'])}/s" + ("" if left is None else f", {_span(round(left))} left")
 

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from passerelle.cli.reach import gateway
 from passerelle.client import ApiProblem, Client
-from passerelle.client.http import Json
+from passerelle.client.answers import Attempt
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
 
 LOOK_EVERY_S = 0.4
-CODE_LIFE_S = 160.0  # reference/whatsapp.md §0.1
+CODE_LIFE_S = 160.0  # about as long as WhatsApp lets a code live
 OPEN = frozenset({"queued", "connecting", "code_issued", "confirming"})
 ENDINGS = {
     "linked": "✅ {phone_number} is linked for {user_id}.",
@@ -35,7 +35,7 @@ def follow(settings: Settings, redactor: Redactor, user: str, phone: str, *, for
     """Ask for a code and show it until the attempt has ended; the exit code."""
     with gateway(settings, redactor) as client:
         try:
-            attempt_id = client.request_code(user, phone, force=force)["attempt_id"]
+            attempt_id = client.pairing.request_code(user, phone, force=force)["attempt_id"]
             attempt = _until_ended(client, attempt_id, as_json=as_json)
         except ApiProblem as problem:
             hint = "Add --force to begin anew." if problem.code == "pairing_in_progress" else problem.hint
@@ -44,21 +44,22 @@ def follow(settings: Settings, redactor: Redactor, user: str, phone: str, *, for
     return 0 if attempt["status"] == "linked" else 1
 
 
-def _until_ended(client: Client, attempt_id: str, *, as_json: bool) -> Json:
-    show = _lines if as_json or not sys.stdout.isatty() else _live
+def _until_ended(client: Client, attempt_id: str, *, as_json: bool) -> Attempt:
     try:
-        return show(client, attempt_id, as_json=as_json)
+        if as_json or not sys.stdout.isatty():
+            return _lines(client, attempt_id, as_json=as_json)
+        return _live(client, attempt_id)
     except KeyboardInterrupt:  # whoever leaves does not want the code any more, and may ask again at once
         with suppress(ApiProblem):
-            client.cancel(attempt_id)
+            client.pairing.cancel(attempt_id)
         raise
 
 
-def _lines(client: Client, attempt_id: str, *, as_json: bool) -> Json:
+def _lines(client: Client, attempt_id: str, *, as_json: bool) -> Attempt:
     """One line per change, for pipes and programs."""
     shown = None
     while True:
-        attempt = client.attempt(attempt_id)
+        attempt = client.pairing.get(attempt_id)
         state = (attempt["status"], attempt["code"])
         if state != shown:
             print(json.dumps(attempt) if as_json else _line(attempt), flush=True)  # noqa: T201 -- the command line speaks
@@ -68,12 +69,12 @@ def _lines(client: Client, attempt_id: str, *, as_json: bool) -> Json:
         time.sleep(LOOK_EVERY_S)
 
 
-def _live(client: Client, attempt_id: str, *, as_json: bool) -> Json:  # noqa: ARG001 -- one shape with `_lines`
+def _live(client: Client, attempt_id: str) -> Attempt:
     """The code in large letters above its countdown."""
     console = Console()
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
-            attempt = client.attempt(attempt_id)
+            attempt = client.pairing.get(attempt_id)
             if attempt["status"] not in OPEN:
                 break
             live.update(_picture(attempt))
@@ -82,7 +83,7 @@ def _live(client: Client, attempt_id: str, *, as_json: bool) -> Json:  # noqa: A
     return attempt
 
 
-def _picture(attempt: Json) -> Panel:
+def _picture(attempt: Attempt) -> Panel:
     left = max(0.0, _seconds_left(attempt))
     body = Group(
         Align.center(Text(f"\n{attempt['code'] or '…'}\n", style="bold bright_green")),
@@ -93,7 +94,7 @@ def _picture(attempt: Json) -> Panel:
     return Panel(body, title=f"Link {attempt['phone_number']} for {attempt['user_id']}", width=92)
 
 
-def _line(attempt: Json) -> str:
+def _line(attempt: Attempt) -> str:
     ending = ENDINGS.get(attempt["status"])
     if ending is not None:
         return ending.format(**attempt)
@@ -102,5 +103,5 @@ def _line(attempt: Json) -> str:
     return f"Code {attempt['code']} · {int(_seconds_left(attempt))} s left · {HOW}"
 
 
-def _seconds_left(attempt: Json) -> float:
+def _seconds_left(attempt: Attempt) -> float:
     return (datetime.fromisoformat(attempt["expires_at"]) - datetime.now(UTC)).total_seconds()

@@ -1,16 +1,16 @@
 """``passerelle people``: what is kept of a person, and how it is erased."""
 
 import json
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerelle.cli.prepare import prepare
+from passerelle.cli.prepare import ask
 
 if TYPE_CHECKING:
     from passerelle.client import Client
+    from passerelle.client.answers import Erased, Person
 
 Phone = Annotated[str, typer.Argument(help="The number, for instance +33639980001.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
@@ -22,7 +22,7 @@ def show(phone: Phone, *, as_json: AsJson = False) -> None:
     """How much is kept of a person. Example: passerelle people show +33639980001."""
 
     def do(client: "Client") -> int:
-        told = client.person(phone)
+        told = client.people.get(phone)
         if as_json:
             typer.echo(json.dumps(told))
             return 0
@@ -31,9 +31,10 @@ def show(phone: Phone, *, as_json: AsJson = False) -> None:
             typer.echo(f"⏳ being erased since {told['erasing_since']}")
         elif not told["kept"]:
             typer.echo("Nothing is kept.")
-        return _tell_linked(told)
+        _tell_linked(told)
+        return 0
 
-    _run(do)
+    ask(do)
 
 
 @people.command()
@@ -41,7 +42,7 @@ def erase(phone: Phone, *, as_json: AsJson = False) -> None:
     """Erase what is kept of a person; may be repeated. Example: passerelle people erase +33639980001."""
 
     def do(client: "Client") -> int:
-        told = client.erase_person(phone)
+        told = client.people.erase(phone)
         if as_json:
             typer.echo(json.dumps(told))
             return 0
@@ -49,23 +50,17 @@ def erase(phone: Phone, *, as_json: AsJson = False) -> None:
         _tell(told["pending"], "⏳ {kind}: {count} left, erased as soon as possible")
         if not told["pending"]:
             typer.echo("✅ Nothing is left.")
-        return _tell_linked(told)
+        _tell_linked(told)
+        return 0
 
-    _run(do)
+    ask(do)
 
 
-def _tell(counts: dict[str, int | None], line: str) -> None:
+def _tell(counts: Mapping[str, int | None], line: str) -> None:
     for kind, count in counts.items():
         typer.echo(line.format(kind=kind, count="?" if count is None else count))
 
 
-def _tell_linked(told: dict[str, Any]) -> int:
+def _tell_linked(told: "Erased | Person") -> None:
     for session_id in told["linked_phones"]:
         typer.echo(f"⚠️ {session_id} is their phone and stays linked: DELETE /api/whatsapp/sessions/{session_id}")
-    return 0
-
-
-def _run(do: "Callable[[Client], int]") -> None:
-    from passerelle.cli.tend import with_gateway  # noqa: PLC0415 -- 0.3 s
-
-    sys.exit(with_gateway(*prepare(quiet=True), do))

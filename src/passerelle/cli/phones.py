@@ -4,13 +4,13 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerelle.cli.prepare import prepare
+from passerelle.cli.prepare import ask
 from passerelle.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def export(file: File) -> None:
     def do(client: "Client") -> int:
         fresh = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            phones = _write(fresh, client.export_sessions(passphrase))
+            phones = _write(fresh, client.sessions.export(passphrase))
             fresh.rename(file)
         except OSError as error:
             raise Misconfigured(f"{file} cannot be written: {error.strerror}.") from None
@@ -42,7 +42,7 @@ def export(file: File) -> None:
         print(f"✅ {phones} linked phone(s) exported to {file}. Stop this gateway before you import them elsewhere.")  # noqa: T201 -- the command line speaks
         return 0
 
-    sys.exit(_with_gateway(do))
+    ask(do)
 
 
 @sessions.command("import")
@@ -54,12 +54,12 @@ def import_(file: File) -> None:
     def do(client: "Client") -> int:
         taken = 0
         for line in lines:
-            told: dict[str, Any] = client.import_session(passphrase, head=head, line=line)
+            told = client.sessions.restore(passphrase, head=head, line=line)
             print(f"{SIGNS[told['outcome']]} {told['session_id']}: {told['outcome']}")  # noqa: T201 -- the same
             taken += told["outcome"] == "number_taken"
         return 1 if taken else 0
 
-    sys.exit(_with_gateway(do))
+    ask(do)
 
 
 def _write(fresh: Path, lines: Iterable[str]) -> int:
@@ -84,18 +84,6 @@ def _read(file: Path) -> tuple[str, list[str]]:
     if not whole:
         raise Misconfigured(f"{file} is not a file that `passerelle sessions export` wrote, or not all of it.")
     return head, lines
-
-
-def _with_gateway(do: Callable[["Client"], int]) -> int:
-    from passerelle.cli.reach import gateway  # noqa: PLC0415 -- 0.3 s
-    from passerelle.client import ApiProblem  # noqa: PLC0415 -- the same
-
-    with gateway(*prepare(quiet=True)) as client:
-        try:
-            return do(client)
-        except ApiProblem as problem:
-            print(f"❌ {problem} {problem.hint}".rstrip(), file=sys.stderr)  # noqa: T201 -- the same
-            return 1
 
 
 def _passphrase(*, twice: bool) -> str:

@@ -1,21 +1,58 @@
-"""Settings, secrets and logs, as every command needs them first."""
+"""Settings, secrets and logs, as every command needs them first; and the gateway, as most need it next."""
 
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from passerelle.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from passerelle.client import Client
     from passerelle.redaction import Redactor
     from passerelle.settings import Settings
 
 
 def prepare(*, quiet: bool = False, **given: Any) -> "tuple[Settings, Redactor]":
-    """The settings, `given` ones first, and what keeps their secrets out of the logs; `quiet`: logs go to a file."""
+    """The settings, `given` ones first, and what keeps their secrets out of the logs; `quiet`: logs go to a file.
+
+    Raises:
+        Misconfigured: a setting is wrong, or that file cannot be written.
+    """
     from passerelle.logs import set_up_logs  # noqa: PLC0415 -- 0.1 s
     from passerelle.settings import read_settings  # noqa: PLC0415 -- 0.3 s
 
+    hand_on_standard()
     settings = read_settings(**given)
     redactor = redactor_of(settings)
-    set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
+    try:
+        set_up_logs(redactor, as_json=settings.json_logs, to=settings.data_dir / "passerelle.log" if quiet else None)
+    except OSError as error:
+        raise Misconfigured(f"PASSERELLE_DATA_DIR cannot be used as a folder: {error.strerror}.") from None
     return settings, redactor
+
+
+def ask(do: "Callable[[Client], int]") -> NoReturn:
+    """Do it with the running gateway, or one of our own, and end with its exit code."""
+    from passerelle.cli.reach import with_gateway  # noqa: PLC0415 -- 0.3 s
+
+    sys.exit(with_gateway(*prepare(quiet=True), do))
+
+
+def hand_on_standard() -> None:
+    """What ``.env`` says of OpenTelemetry goes into the environment, the only place where its library reads."""
+    if not Path(".env").is_file():
+        return
+    from dotenv import dotenv_values  # noqa: PLC0415 -- the settings need it too
+
+    try:
+        told = dotenv_values(".env")
+    except (OSError, UnicodeDecodeError):  # the settings say what is wrong with it
+        return
+    for name, value in told.items():
+        if name.startswith("OTEL_") and value:
+            os.environ.setdefault(name, value)
 
 
 def on_known_port(settings: "Settings") -> "Settings":

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 
 from passerelle import server
-from passerelle.client import Client
+from passerelle.client import ApiProblem, Client
 from passerelle.errors import Misconfigured
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
@@ -30,6 +32,16 @@ def gateway(settings: Settings, redactor: Redactor) -> Iterator[Client]:
         Client(socket=control, key=key) as client,
     ):
         yield client
+
+
+def with_gateway(settings: Settings, redactor: Redactor, do: Callable[[Client], int]) -> int:
+    """Do it with that gateway; 1 when it says no, which is told."""
+    with gateway(settings, redactor) as client:
+        try:
+            return do(client)
+        except ApiProblem as problem:
+            print(f"❌ {problem} {problem.hint}".rstrip(), file=sys.stderr)  # noqa: T201 -- the command line speaks
+            return 1
 
 
 @contextlib.contextmanager
@@ -67,13 +79,24 @@ def running(settings: Settings, redactor: Redactor, *, on_port: bool) -> Iterato
         yield
     finally:
         loop, stop = handle[0]
-        loop.call_soon_threadsafe(stop.set)
+        with contextlib.suppress(RuntimeError):  # it has ended by itself, and says why below
+            loop.call_soon_threadsafe(stop.set)
         thread.join()
+    if failed:
+        raise failed[0]
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is there, as far as we may look: the folder may be that of another user."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _answers(settings: Settings) -> bool:
     control = settings.data_dir / server.CONTROL_SOCKET
-    if not control.exists():
+    if not is_there(control):
         return False
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(control)), timeout=2) as probe:

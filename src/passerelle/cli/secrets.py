@@ -8,6 +8,7 @@ from passerelle.cli.prepare import prepare
 
 if TYPE_CHECKING:
     from passerelle.client import Client
+    from passerelle.client.admin_answers import Sealed
 
 NAMES = {"proxies": "Proxies of phones", "webhook_secrets": "Secrets of webhooks"}
 OTHER_KEY = "❌ The gateway runs with another PASSERELLE_SECRET_KEY than the one set here: restart it, then again."
@@ -22,23 +23,23 @@ secrets = typer.Typer(help="The gateway's own key, and what is sealed with it.",
 @secrets.command()
 def rotate(*, dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False) -> None:
     """Seal with PASSERELLE_SECRET_KEY what its fallbacks sealed. Example: passerelle secrets rotate."""
-    from passerelle.cli.tend import with_gateway  # noqa: PLC0415 -- 0.3 s
+    from passerelle.cli.reach import with_gateway  # noqa: PLC0415 -- 0.3 s
     from passerelle.keyring.model import key_id  # noqa: PLC0415 -- the same
 
     settings, redactor = prepare(quiet=True)
     ours = settings.secret("secret_key")
 
     def do(client: "Client") -> int:
-        told = client.sealed()
+        told = client.secrets.sealed()
         if ours and told["key"] != key_id(ours):
             typer.echo(OTHER_KEY, err=True)
             return 1
-        return _show(told if dry_run else client.sealed(rotate=True))
+        return _show(told if dry_run else client.secrets.rotate())
 
     raise typer.Exit(with_gateway(settings, redactor, do))
 
 
-def _show(told: dict[str, dict[str, dict[str, int]]]) -> int:
+def _show(told: "Sealed") -> int:
     """One line per sort, and what is to be done; 1 where something is not under the key of today."""
     tallies = told["sealed"]
     for name, tally in tallies.items():

@@ -11,12 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+from passerelle.cli.bar import bar
 from passerelle.cli.reach import gateway
 from passerelle.client import ApiProblem, Client
-from passerelle.client.http import Json
+from passerelle.client.answers import Message
+from passerelle.client.types import MessageWish
 from passerelle.errors import Misconfigured
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
@@ -24,10 +23,11 @@ from passerelle.settings import Settings
 LOOK_EVERY_S = 0.05
 FOLLOW_LIMIT_S = 30.0
 IN_ONE_REQUEST = 500
-FIRST_LINE = 2  # the first one names the columns
 UNDER_WAY = frozenset({"pending", "sending"})
-WENT_WELL = frozenset({"sent", "delivered", "read"})
+WENT_WRONG = frozenset({"failed", "unknown", "cancelled"})
 SIGNS = {"sent": "✅", "delivered": "✅", "read": "✅", "failed": "❌", "unknown": "⚠️", "cancelled": "⚠️"}
+LinedWish = tuple[int, MessageWish]
+"""What a line of a file asks for, and which line that is."""
 
 
 def send_one(
@@ -36,13 +36,13 @@ def send_one(
     """Send it and follow it until WhatsApp has it (scheduled: until it is written down); the exit code."""
     with gateway(settings, redactor) as client:
         try:
-            message = client.send(_wish(user, to, text, at))
+            message = client.messages.send(**_wish(user, to, text, at))
             if at is None:
                 message = _followed(client, message, until=time.monotonic() + FOLLOW_LIMIT_S)
         except ApiProblem as problem:
             return _refused(problem)
     print(json.dumps(message) if as_json else _line(message))  # noqa: T201 -- the command line speaks
-    return 1 if message["status"] in {"failed", "unknown", "cancelled"} else 0
+    return 1 if message["status"] in WENT_WRONG else 0
 
 
 def send_file(settings: Settings, redactor: Redactor, user: str, path: Path, *, at: str | None, as_json: bool) -> int:
@@ -58,68 +58,75 @@ def send_file(settings: Settings, redactor: Redactor, user: str, path: Path, *, 
     counts = Counter(message["status"] for message in messages)
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     print(f"{len(messages)} messages: {told}", file=sys.stderr)  # noqa: T201 -- the same
-    return 1 if counts["failed"] or counts["unknown"] else 0
+    return 1 if WENT_WRONG & counts.keys() else 0
 
 
-def _send_all(client: Client, wishes: list[Json]) -> list[Json]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    messages: list[Json] = []
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        written = progress.add_task("written down", total=len(wishes))
+def _send_all(client: Client, wishes: list[LinedWish]) -> list[Message]:
+    messages: list[Message] = []
+    with bar("written down", len(wishes)) as advance:
         for start in range(0, len(wishes), IN_ONE_REQUEST):
             part = wishes[start : start + IN_ONE_REQUEST]
-            try:
-                messages += client.send_all(part, key=f"csv:{_digest(part)}")
-            except ApiProblem as problem:
-                if "index" in problem.members:
-                    problem.members["line"] = start + int(problem.members["index"]) + FIRST_LINE
-                raise
-            progress.advance(written, len(part))
-        sent = progress.add_task("sent", total=len(wishes))
-        now = [message for message in messages if message["send_at"] is None]
-        until = time.monotonic() + FOLLOW_LIMIT_S
-        for done, message in enumerate(now):
-            before = message["status"]
-            message.update(_followed(client, message, until=until))
-            if message["status"] != before:  # as long as it goes on it is worth waiting
-                until = time.monotonic() + FOLLOW_LIMIT_S
-            progress.update(sent, completed=done + 1)
+            messages += _write_down(client, part)
+            advance(len(part))
+    _follow(client, [message for message in messages if message["send_at"] is None])
     return messages
 
 
-def _followed(client: Client, message: Json, *, until: float) -> Json:
+def _write_down(client: Client, part: list[LinedWish]) -> list[Message]:
+    """In one request; a problem that is about one of them names its line."""
+    wishes = [wish for _, wish in part]
+    try:
+        return client.messages.send_all(wishes, idempotency_key=f"csv:{_digest(wishes)}")["items"]
+    except ApiProblem as problem:
+        if "index" in problem.members:
+            problem.members["line"] = part[int(problem.members["index"])][0]
+        raise
+
+
+def _follow(client: Client, messages: list[Message]) -> None:
+    """Bring them to how they stand once they are sent; as long as it goes on it is worth waiting."""
+    until = time.monotonic() + FOLLOW_LIMIT_S
+    with bar("sent", len(messages)) as advance:
+        for message in messages:
+            before = message["status"]
+            message.update(_followed(client, message, until=until))
+            if message["status"] != before:
+                until = time.monotonic() + FOLLOW_LIMIT_S
+            advance(1)
+
+
+def _followed(client: Client, message: Message, *, until: float) -> Message:
     """The message once WhatsApp took it or it is given up; as it stands when its phone keeps us waiting."""
-    message = client.message(message["id"])
+    message = client.messages.get(message["id"])
     while message["status"] in UNDER_WAY and time.monotonic() < until and not _waits(message):
         time.sleep(LOOK_EVERY_S)
-        message = client.message(message["id"])
+        message = client.messages.get(message["id"])
     return message
 
 
-def _waits(message: Json) -> bool:
+def _waits(message: Message) -> bool:
     """Whether its next try comes so late that nobody would sit and wait for it."""
     return bool(message["last_error"]) and message["attempts"] == 0
 
 
-def read_file(path: Path, user: str, at: str | None) -> Iterator[Json]:
-    """The wishes of a CSV file, line by line. Raises `Misconfigured`, which names the line."""
+def read_file(path: Path, user: str, at: str | None) -> Iterator[LinedWish]:
+    """The wishes of a CSV file, each with the line where it ends. Raises `Misconfigured`, which names the line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)
             if not {"to", "text"} <= set(rows.fieldnames or ()):
                 raise Misconfigured(f"{path} needs a first line with the columns to and text.")
-            for number, row in enumerate(rows, start=FIRST_LINE):
+            for row in rows:
                 if not row["to"] or not row["text"]:
-                    raise Misconfigured(f"{path}, line {number}: to or text is missing.")
-                yield _wish(user, row["to"], row["text"], row.get("at") or at)
+                    raise Misconfigured(f"{path}, line {rows.line_num}: to or text is missing.")
+                yield rows.line_num, _wish(user, row["to"], row["text"], row.get("at") or at)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Misconfigured(f"{path} cannot be read: {error}.") from None
 
 
-def _wish(user: str, to: str, text: str, at: str | None) -> Json:
-    wish: Json = {"user_id": user, "to": to, "type": "text", "text": text}
-    return wish if at is None else wish | {"send_at": _time(at)}
+def _wish(user: str, to: str, text: str, at: str | None) -> MessageWish:
+    wish: MessageWish = {"user_id": user, "to": to, "type": "text", "text": text}
+    return wish if at is None else {**wish, "send_at": _time(at)}
 
 
 def _time(at: str) -> str:
@@ -129,12 +136,12 @@ def _time(at: str) -> str:
         raise Misconfigured(f"{at} is not a time; write it as 2026-12-24T18:00:00+01:00.") from None
 
 
-def _digest(part: list[Json]) -> str:
+def _digest(part: list[MessageWish]) -> str:
     """What these wishes ask for: the same part of a file again is the same request, however the rest was corrected."""
     return hashlib.sha256(json.dumps(part).encode()).hexdigest()[:32]
 
 
-def _line(message: Json) -> str:
+def _line(message: Message) -> str:
     sign, status = SIGNS.get(message["status"], "🔄"), message["status"]
     why = f" ({message['last_error']})" if message["last_error"] else ""
     when = f", due {message['due_at']}" if status == "pending" else ""

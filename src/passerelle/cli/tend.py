@@ -1,13 +1,12 @@
 """``passerelle records``: what an operator does with records."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from passerelle.cli.reach import gateway
-from passerelle.client import ApiProblem, Client
-from passerelle.client.http import Json
+from passerelle.cli.reach import with_gateway
+from passerelle.client import Client
+from passerelle.client.types import BroughtRecord
 from passerelle.errors import Misconfigured
 from passerelle.redaction import Redactor
 from passerelle.settings import Settings
@@ -25,7 +24,8 @@ def tend(settings: Settings, redactor: Redactor, verb: str) -> int:
     """Reload, restore or accept; the exit code."""
 
     def do(client: Client) -> int:
-        done = client.tend_records(verb)
+        verbs = {"reload": client.records.reload, "restore": client.records.restore, "accept": client.records.accept}
+        done = verbs[verb]()
         for one in done["keys"]:
             print(DONE[verb].format(**one, source=done["source"]))  # noqa: T201 -- the command line speaks
         return 0
@@ -53,29 +53,19 @@ def import_folder(settings: Settings, redactor: Redactor, folder: Path) -> int:
     return with_gateway(settings, redactor, do)
 
 
-def with_gateway(settings: Settings, redactor: Redactor, do: Callable[[Client], int]) -> int:
-    """Do it with the running gateway, or one of our own; 1 when it says no, which is told."""
-    with gateway(settings, redactor) as client:
-        try:
-            return do(client)
-        except ApiProblem as problem:
-            print(f"❌ {problem} {problem.hint}".rstrip(), file=sys.stderr)  # noqa: T201 -- the same
-            return 1
-
-
 def _import(
-    client: Client, client_id: str, collection: str, records: list[Json], advance: Callable[[int], None]
+    client: Client, client_id: str, collection: str, records: list[BroughtRecord], advance: Callable[[int], None]
 ) -> tuple[int, int, list[str]]:
     saved, same, different = 0, 0, list[str]()
     for part in _parts(records):
-        told = client.import_records(client_id, collection, part)
+        told = client.records.bring(client_id, collection, part)
         saved, same, different = saved + told["saved"], same + told["same"], different + told["different"]
         advance(len(part))
     return saved, same, different
 
 
-def _parts(records: list[Json]) -> Iterator[list[Json]]:
-    part, size = list[Json](), 0
+def _parts(records: list[BroughtRecord]) -> Iterator[list[BroughtRecord]]:
+    part, size = list[BroughtRecord](), 0
     for record in records:
         length = len(json.dumps(record))
         if part and (size + length > BODY_BYTES or len(part) == RECORDS):
@@ -87,7 +77,7 @@ def _parts(records: list[Json]) -> Iterator[list[Json]]:
         yield part
 
 
-def _read(folder: Path) -> Iterator[tuple[str, str, list[Json]]]:
+def _read(folder: Path) -> Iterator[tuple[str, str, list[BroughtRecord]]]:
     """Client, collection and records of each file; what was removed is left out."""
     files = sorted(folder.glob("*/*.json"))
     if not files:
@@ -95,7 +85,9 @@ def _read(folder: Path) -> Iterator[tuple[str, str, list[Json]]]:
     for path in files:
         try:
             stored = json.loads(path.read_text("utf-8"))
-            records = [{"id": i, "version": one["v"], "data": one["data"]} for i, one in stored.items() if one["data"]]
+            records = [
+                BroughtRecord(id=i, version=one["v"], data=one["data"]) for i, one in stored.items() if one["data"]
+            ]
         except (OSError, ValueError, AttributeError, KeyError, TypeError):
             raise Misconfigured(f"{path} is not a file of records.") from None
         yield path.parent.name, path.stem, records

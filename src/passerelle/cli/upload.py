@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from passerelle.cli.reach import gateway
 from passerelle.client import ApiProblem, Client
-from passerelle.client.http import Json
+from passerelle.client.answers import Medium
 from passerelle.errors import Misconfigured
 from passerelle.media.model import Category
 from passerelle.redaction import Redactor
@@ -68,10 +68,10 @@ class _Watched(FileIO):
         return data
 
 
-def _sent(client: Client, path: Path, user: str, category: str, read: Callable[[int], object]) -> Json:
+def _sent(client: Client, path: Path, user: str, category: str, read: Callable[[int], object]) -> Medium:
     try:
         with _Watched(path, read) as file:
-            return client.add_media(file, name=path.name, user_id=user, category=category)
+            return client.media.keep(file, name=path.name, user_id=user, category=Category(category).value)
     except OSError as error:
         problem = {"code": "file_unreadable", "detail": f"It cannot be read: {error.strerror}.", "hint": ""}
         raise ApiProblem(0, problem) from error
@@ -83,7 +83,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _line(path: Path, told: Json) -> str:
+def _line(path: Path, told: Medium) -> str:
     return f"✅ {path.name}: {told['store']}, {told['content_type']}, {told['url']}"
 
 

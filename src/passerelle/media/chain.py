@@ -9,6 +9,7 @@ from passerelle.errors import PasserelleError
 from passerelle.media.breaker import Breaker
 from passerelle.media.model import Copy, FileRefused, Spooled, StoreAway, StoreMisconfigured, StoreName
 from passerelle.media.ports import MediaStore
+from passerelle.tracing.ports import UNTRACED, Kind, Tracer
 
 TAGS = {
     StoreName.CLOUDINARY: "[CloudinaryStorage]",
@@ -22,8 +23,15 @@ log = structlog.get_logger()
 class StoreChain:
     """Tries store after store; each rests behind its breaker while it keeps failing."""
 
-    def __init__(self, stores: Sequence[MediaStore], *, read: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stores: Sequence[MediaStore],
+        *,
+        read: Callable[[], float] = time.monotonic,
+        tracer: Tracer = UNTRACED,
+    ) -> None:
         """`stores` in the order of trying; the last is the local disk, which is never away. `read`: see `Breaker`."""
+        self._tracer = tracer
         self._stores = {store.name: store for store in stores}
         self.breakers = {store.name: Breaker(read=read) for store in stores}
 
@@ -81,7 +89,8 @@ class StoreChain:
         """Keep `file` in this store, whose breaker has admitted it. Raises what `MediaStore.put` raises."""
         breaker = self.breakers[store.name]
         try:
-            copy = await store.put(file, key=key)
+            with self._tracer.span(f"put {store.name.value}", kind=Kind.CLIENT):  # its key names a user: not told
+                copy = await store.put(file, key=key)
         except FileRefused as error:
             breaker.undecided()
             log.warning(f"{TAGS[store.name]} ⚠️ File refused: {key}", reason=error.reason)

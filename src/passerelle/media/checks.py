@@ -1,5 +1,6 @@
 """Do the stores of media take files?"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from passerelle.diagnostics.model import Finding, Level
@@ -35,6 +36,11 @@ STORE_MISCONFIGURED = Finding(
 )
 
 
+def listed_stores(names: Sequence[StoreName]) -> str:
+    """As a person reads them."""
+    return ", ".join("local disk" if name is StoreName.LOCAL else name for name in names)
+
+
 class StoresCheck:
     """See `Check`: what the last uploads told; nothing is sent to look."""
 
@@ -50,7 +56,7 @@ class StoresCheck:
     async def run(self) -> list[Finding]:
         """See `Check.run`."""
         bad = [self._bad(name) for name, breaker in self._chain.breakers.items() if not breaker.is_closed]
-        listed = ", ".join("local disk" if name is StoreName.LOCAL else name for name in self._chain.names)
+        listed = listed_stores(self._chain.names)
         what = Text(f"Media are kept in this order: {listed}.", f"Ordre des stockages de médias : {listed}.")
         return bad or [Finding(id="MEDIA_STORES_OK", level=Level.OK, what=what, evidence=listed)]
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from passerelle.media.model import Category, Copy, Media, Spooled, new_media
 
@@ -12,6 +13,17 @@ NOBODY = "unknown"  # whose file it is where no second folder says so
 # ``{category}/{user}/{timestamp}-{id}.{ext}``; Cloudinary calls some extensions otherwise, or leaves them out.
 _OURS = re.compile(r"([a-z-]+)/([A-Za-z0-9_-]{1,64})/(\d{13})-([0-9a-f]{25})(\.[a-z0-9]{1,5})?", re.ASCII)
 _USER_LIMIT = 200
+
+
+class Whose(NamedTuple):
+    """Whose file it is and why it is kept; what is not said follows from its folders."""
+
+    client_id: str = OWNER
+    user_id: str | None = None
+    category: Category | None = None
+
+
+UNTOLD = Whose()
 
 
 def media_id_of(found: Copy) -> str:
@@ -28,8 +40,8 @@ def media_id_of(found: Copy) -> str:
     return f"media_{0:011x}{hashlib.sha256(name.encode()).hexdigest()[:14]}"
 
 
-def media_of(file: Spooled, found: Copy, *, media_id: str, now: datetime) -> tuple[Media, Copy]:
-    """The media that `file`, read from `found`, becomes, and its copy where it lies; category and user by its folders.
+def media_of(file: Spooled, found: Copy, *, media_id: str, now: datetime, whose: Whose = UNTOLD) -> tuple[Media, Copy]:
+    """The media that `file`, read from `found`, becomes, and its copy where it lies.
 
     A key that is not ours is kept beside the copy, and the media gets one of ours.
     """
@@ -39,9 +51,9 @@ def media_of(file: Spooled, found: Copy, *, media_id: str, now: datetime) -> tup
     media = new_media(
         file,
         media_id=media_id,
-        client_id=OWNER,
-        user_id=(folders[1:2] or [NOBODY])[0][:_USER_LIMIT] or NOBODY,
-        category=_category(folders),
+        client_id=whose.client_id,
+        user_id=whose.user_id or (folders[1:2] or [NOBODY])[0][:_USER_LIMIT] or NOBODY,
+        category=whose.category or _category(folders),
         name=None if ours is not None else found.key.rpartition("/")[2],
         now=made,
     )

@@ -5,20 +5,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from passerelle.clients.model import Caller
+from passerelle.clients.service import Clients
 from passerelle.clock import rfc3339
 from passerelle.errors import Invalid, PasserelleError, Text
+from passerelle.media.found import OWNER, Whose
+from passerelle.media.imports import Imports
 from passerelle.media.migrations import Migrations
 from passerelle.media.model import Category, Media, Spooled, StoreName
 from passerelle.media.ports import MediaFilter
 from passerelle.media.progress import MOST_TOLD, Progress, Wish
 from passerelle.media.service import MediaLibrary
 from passerelle.media.serving import THUMBNAIL
-from passerelle.media.upload import NotMultipart, read_form
+from passerelle.media.upload import Form, NotMultipart, read_form
 
 UPLOAD_PATH = "/api/media"
 USER_LIMIT = 200
@@ -66,6 +69,19 @@ class WantedMigration(BaseModel):
     delete_source: bool = False
 
 
+class WantedImport(BaseModel):
+    """A file in a store, and whose it is; what is not said follows from its folders."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[StoreName, Field(alias="from")]
+    key: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]  # or its address
+    user_id: Annotated[str | None, Field(min_length=1, max_length=USER_LIMIT, pattern=r"^[^\x00]+$")] = None
+    category: Category | None = None
+    client_id: str = OWNER
+    dry_run: bool = False
+
+
 def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
     """``/api/media``; `caller` tells who asks."""
     router = APIRouter(prefix=UPLOAD_PATH, tags=["media"])
@@ -75,13 +91,12 @@ def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> A
     async def keep(request: Request, who: asking) -> dict[str, Any]:
         """Keep a file; its body is never in memory as a whole."""
         await library.admit(who, size_bytes=1)  # who has no room left need not send anything
-        content_type = request.headers.get("content-type", "")
-        form = await read_form(_body(request), content_type, take=_take(library), give_back=_close)
+        form = await form_of(request, library)
         if form.file is None:
             raise UploadIncomplete(field="file")
         with form.file.file:
             category, user_id = _category(form.fields), _user(form.fields)
-            media = await library.keep(who, form.file, user_id=user_id, category=category, name=_name(form.filename))
+            media = await library.keep(who, form.file, user_id=user_id, category=category, name=name_of(form.filename))
         return await _shown(library, media)
 
     @router.get("")
@@ -111,8 +126,15 @@ def routes(library: MediaLibrary, caller: Callable[..., Awaitable[Caller]]) -> A
     return router
 
 
-def migration_routes(migrations: Migrations) -> APIRouter:
-    """``/api/media/migrations``, for the operator; who may call is the caller's business."""
+def operator_routes(migrations: Migrations, imports: Imports, clients: Clients) -> APIRouter:
+    """``/api/media/migrations`` and ``/imports``, for the operator; who may call is the caller's business."""
+    router = APIRouter()
+    router.include_router(_migration_routes(migrations))
+    router.include_router(_import_routes(imports, clients))
+    return router
+
+
+def _migration_routes(migrations: Migrations) -> APIRouter:
     router = APIRouter(prefix=f"{UPLOAD_PATH}/migrations", tags=["media"])
 
     @router.post("", status_code=202)
@@ -138,6 +160,27 @@ def migration_routes(migrations: Migrations) -> APIRouter:
     async def stop() -> dict[str, Any]:
         """Finish the files in hand and take no more; asked twice: leave those, too."""
         return _progress(migrations.stop())
+
+    return router
+
+
+def _import_routes(imports: Imports, clients: Clients) -> APIRouter:
+    router = APIRouter(prefix=f"{UPLOAD_PATH}/imports", tags=["media"])
+
+    @router.post("", status_code=201)
+    async def bring(wanted: WantedImport, response: Response) -> dict[str, Any]:
+        """A file that lies in a store already becomes a media there: 201; 200 where it is one, or is but found."""
+        if wanted.client_id != OWNER:
+            await clients.get(wanted.client_id)
+        found = await imports.find(wanted.source, wanted.key)
+        media, is_new = found.media, False
+        if media is None and not wanted.dry_run:
+            whose = Whose(wanted.client_id, wanted.user_id, wanted.category)
+            media, is_new = await imports.bring(found.copy, whose=whose)
+        response.status_code = 201 if is_new else 200
+        state = "imported" if is_new else "found" if media is None else "already_there"
+        media_id = media and media.id
+        return {"state": state, "key": found.copy.key, "size_bytes": found.copy.size_bytes, "media_id": media_id}
 
     return router
 
@@ -189,6 +232,16 @@ async def _address(library: MediaLibrary, media: Media) -> str:
         return ""
 
 
+async def form_of(request: Request, library: MediaLibrary) -> Form[Spooled]:
+    """A form whose file goes to the local disk as it comes. Raises as `read_form` and `MediaLibrary.take`."""
+
+    async def take(chunks: AsyncIterator[bytes], declared_type: str | None, name: str | None) -> Spooled:
+        return await library.take(chunks, declared_type=declared_type, name=name)
+
+    content_type = request.headers.get("content-type", "")
+    return await read_form(_body(request), content_type, take=take, give_back=lambda one: one.file.close())
+
+
 async def _body(request: Request) -> AsyncIterator[bytes]:
     """What comes; a sender who vanishes has sent a form that stops short."""
     try:
@@ -198,18 +251,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         raise NotMultipart from None
 
 
-def _take(library: MediaLibrary) -> Callable[[AsyncIterator[bytes], str | None, str | None], Awaitable[Spooled]]:
-    async def take(chunks: AsyncIterator[bytes], declared_type: str | None, name: str | None) -> Spooled:
-        return await library.take(chunks, declared_type=declared_type, name=name)
-
-    return take
-
-
-def _close(file: Spooled) -> None:
-    file.file.close()
-
-
-def _name(filename: str | None) -> str | None:
+def name_of(filename: str | None) -> str | None:
     """The last part of a path, without what no name of a file holds; of a long one the end, which tells its kind."""
     plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "", re.split(r"[/\\]", filename or "")[-1]).strip()
     return plain[-NAME_LIMIT:] or None

@@ -70,8 +70,13 @@ class Migrations:
         """Those that are configured, the first one first."""
         return tuple(self._tools.chain.names)
 
+    @property
+    def last(self) -> Progress | None:
+        """How it is going, or went; nothing where none has run since the start."""
+        return None if self._last is None else self._last.progress
+
     def current(self) -> Progress:
-        """How it is going, or went.
+        """The same.
 
         Raises:
             NoMigration: none since the start.

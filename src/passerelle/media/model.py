@@ -13,6 +13,8 @@ from typing import BinaryIO
 from passerelle.errors import Invalid, NotFound, Rejected, Text, Unavailable
 
 PIECE_BYTES = 1 << 20  # what is read at once; the memory of an upload does not grow with its file
+# How long a store may take: seconds for an answer, and for the bytes themselves what they take at so many a second.
+GRACE_S, SLOWEST = 10.0, 256 * 1024
 
 
 class Category(StrEnum):

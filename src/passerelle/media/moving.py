@@ -104,8 +104,8 @@ class Mover:
             media, lying = media_of(file, found, media_id=media_id, now=now)
 
             async def adopt(tx: Tx) -> None:
-                await self._book.add(tx, media)
-                await self._book.settle(tx, media_id=media.id, copy=lying, pinned=True)
+                if await self._book.add(tx, media):
+                    await self._book.settle(tx, media_id=media.id, copy=lying, pinned=True)
 
             await self._database.run(adopt)
             return await self._moved(media, lying, file, to, manner)

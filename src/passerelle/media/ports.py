@@ -67,6 +67,15 @@ class Resizes(Protocol):
         ...
 
 
+@runtime_checkable
+class Addressed(Protocol):
+    """A store whose files have addresses that people write down."""
+
+    def key_of(self, address: str) -> str | None:
+        """The key of the file that `address` leads to; nothing where that is none of this store."""
+        ...
+
+
 class MediaFilter(NamedTuple):
     """Which media are wanted; nothing: all."""
 
@@ -78,8 +87,8 @@ class MediaFilter(NamedTuple):
 class MediaBook(Protocol):
     """The media of every client, as rows that are there before any store is tried."""
 
-    async def add(self, tx: Tx, media: Media) -> None:
-        """It is about to be stored; nobody sees it yet."""
+    async def add(self, tx: Tx, media: Media) -> bool:
+        """It is about to be stored; nobody sees it yet. False, and nothing done, where this id is there already."""
         ...
 
     async def settle(

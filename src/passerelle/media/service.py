@@ -197,7 +197,7 @@ class MediaLibrary:
         store = self._linked.get(self._chain.store(copy.store).name)
         if store is None:
             return ""
-        key = f"media:{copy.store}:{copy.key}"
+        key = f"media:{copy.store}:{media.id}"  # in some stores two files may be under one key
         known = await self._cache.get(key)
         if known is None:
             known = await store.link(copy, ttl=STORE_LINK_TTL)

@@ -17,7 +17,9 @@ from passerelle.media.adapters.cloudinary_api import CloudinaryApi, Part
 from passerelle.media.adapters.cloudinary_faults import away
 from passerelle.media.keys import check
 from passerelle.media.model import (
+    GRACE_S,
     PIECE_BYTES,
+    SLOWEST,
     Copy,
     FileRefused,
     Spooled,
@@ -39,8 +41,6 @@ KINDS = ("image", "video", "raw")
 TYPE = "authenticated"
 MD5 = re.compile(r"[0-9a-f]{32}")
 PAGE = "500"
-GRACE = 10.0  # seconds for an answer, besides what the bytes themselves take
-SLOWEST = 256 * 1024  # bytes a second; slower is as good as away
 
 
 class CloudinaryStore:
@@ -58,7 +58,7 @@ class CloudinaryStore:
         upload_prefix: str = "https://api.cloudinary.com",
         delivery_prefix: str = "https://res.cloudinary.com",
         chunk_bytes: int = CHUNK_BYTES,
-        grace: float = GRACE,
+        grace: float = GRACE_S,
     ) -> None:
         """Connects to nothing yet; the prefixes have no slash at their end."""
         self._account = Account(
@@ -162,7 +162,7 @@ class CloudinaryStore:
         return told
 
     def _limit_for(self, size_bytes: int) -> float:
-        """The seconds that a file of this size may take: DESIGN §3."""
+        """The seconds that a file of this size may take."""
         return self._grace + size_bytes / SLOWEST
 
     async def _destroy(self, kind: str, public_id: str) -> None:

@@ -138,7 +138,6 @@ def _around(fields: Mapping[str, str], part: Part, boundary: str) -> tuple[bytes
 
 async def _body(head: bytes, part: Part, tail: bytes) -> AsyncIterator[bytes]:
     yield head
-    pieces = part.file.pieces(start=part.start, end=part.end)
-    while piece := await asyncio.to_thread(next, pieces, b""):
+    async for piece in part.file.chunks(start=part.start, end=part.end):
         yield piece
     yield tail

@@ -67,9 +67,7 @@ def fault_of_error(error: BaseException, redactor: Redactor) -> StoreAway:
 
 def away(reason: str, *, retry_after: timedelta | None = None) -> StoreAway:
     """`reason` holds no secret."""
-    fault = StoreAway(StoreName.CLOUDINARY, reason)
-    fault.retry_after = retry_after
-    return fault
+    return StoreAway(StoreName.CLOUDINARY, reason, retry_after=retry_after)
 
 
 def _kind(status: int, words: str | None, *, of_file: bool) -> type[Fault]:

@@ -20,7 +20,9 @@ from passerelle.db import StorageFull
 from passerelle.media import keys
 from passerelle.media.files import NO_ROOM, fresh, give_name, give_other_name, write_all
 from passerelle.media.model import (
+    GRACE_S,
     PIECE_BYTES,
+    SLOWEST,
     Copy,
     FileRefused,
     NoSuchCopy,
@@ -32,7 +34,6 @@ from passerelle.media.model import (
 from passerelle.media.sniff import kind_of_extension
 
 T = TypeVar("T")
-GRACE_S, SLOWEST = 10.0, 256 * 1024  # a network disk may hang too
 PAGE = 500
 # Why a spooled file cannot be linked in place: another disk, a disk without links, a file that has lost its name.
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOENT, errno.EMLINK, errno.EACCES}
@@ -54,7 +55,7 @@ class LocalStore:
         """See `MediaStore.put`; raises `StorageFull` too. On the disk, with its name, once this returns."""
         keys.check(key)
         try:
-            async with asyncio.timeout(GRACE_S + file.size_bytes / SLOWEST):
+            async with asyncio.timeout(GRACE_S + file.size_bytes / SLOWEST):  # a network disk may hang too
                 return await self._run(lambda: self._put(file, key))
         except TimeoutError:
             raise StoreAway(self.name, "the disk does not answer") from None

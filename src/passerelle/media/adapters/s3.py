@@ -7,13 +7,13 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from passerelle.errors import Misconfigured
 from passerelle.media import keys
 from passerelle.media.adapters.s3_faults import Fault, fault_of, is_code
-from passerelle.media.model import Copy, FileRefused, NoSuchCopy, Spooled, StoreAway, StoreName
+from passerelle.media.model import GRACE_S, SLOWEST, Copy, FileRefused, NoSuchCopy, Spooled, StoreAway, StoreName
 from passerelle.media.sniff import kind_of_extension, may_be_shown
 from passerelle.redaction import Redactor
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
     from obstore.store import S3Store as Bucket
 
-GRACE_S, SLOWEST = 10.0, 256 * 1024
 CONNECT_LIMIT_S = 3.0
 PART_BYTES = 5 * 1024 * 1024  # the least that S3 takes as a part
 PARTS_AT_ONCE = 2  # with obstore's 12 an upload would hold 60 MB
@@ -142,9 +141,9 @@ class S3Store:
         return await self._create(key, b"".join(await asyncio.to_thread(list, file.pieces())), attributes)
 
     async def _create(self, key: str, data: bytes, attributes: dict[str, str]) -> str | None:
-        mode = "create" if self._creates else "overwrite"
+        mode: Literal["create", "overwrite"] = "create" if self._creates else "overwrite"
         try:
-            put = await self._bucket.put_async(key, data, attributes=attributes, mode=mode, use_multipart=False)  # type: ignore[arg-type]
+            put = await self._bucket.put_async(key, data, attributes=attributes, mode=mode, use_multipart=False)
         except _errors() as error:
             if not (self._creates and is_code(error, "NotImplemented")):
                 raise

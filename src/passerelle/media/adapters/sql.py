@@ -80,12 +80,12 @@ ORDER BY media.id LIMIT :most
 class SqlMediaBook:
     """See `MediaBook`."""
 
-    async def add(self, tx: Tx, media: Media) -> None:
+    async def add(self, tx: Tx, media: Media) -> bool:
         """See `MediaBook.add`."""
-        await tx.sql(
+        added = await tx.sql(
             "INSERT INTO media (id, client_id, user_id, category, media_key, content_type, sha256, state, name,"
             " size_bytes, created_us) VALUES (:id, :client_id, :user_id, :category, :key, :content_type, :sha256,"
-            " 'pending', :name, :size_bytes, :created_us)",
+            " 'pending', :name, :size_bytes, :created_us) ON CONFLICT (id) DO NOTHING RETURNING id",
             id=media.id,
             client_id=media.client_id,
             user_id=media.user_id,
@@ -97,6 +97,7 @@ class SqlMediaBook:
             size_bytes=media.size_bytes,
             created_us=to_us(media.created_at),
         )
+        return bool(added)
 
     async def settle(
         self,

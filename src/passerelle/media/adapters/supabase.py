@@ -9,11 +9,12 @@ from datetime import timedelta
 import aiohttp
 
 from passerelle.media.adapters import tus
-from passerelle.media.adapters.supabase_faults import AlreadyThere, Answer
+from passerelle.media.adapters.supabase_addresses import key_of
+from passerelle.media.adapters.supabase_faults import AlreadyThere, Answer, strange
 from passerelle.media.adapters.supabase_lists import every_copy
-from passerelle.media.adapters.supabase_rest import GRACE, SLOWEST, SupabaseRest
+from passerelle.media.adapters.supabase_rest import SupabaseRest
 from passerelle.media.adapters.supabase_rows import Row, copy_of_info, is_same
-from passerelle.media.model import Copy, FileRefused, NoSuchCopy, Spooled, StoreAway, StoreName
+from passerelle.media.model import GRACE_S, SLOWEST, Copy, FileRefused, NoSuchCopy, Spooled, StoreAway, StoreName
 from passerelle.redaction import Redactor
 
 STRAIGHT_BYTES = 6 * 1024 * 1024  # up to here in one request, above it in pieces, as Supabase advises
@@ -32,12 +33,13 @@ class SupabaseStore:
         service_key: str,
         bucket: str,
         redactor: Redactor,
-        grace: float = GRACE,
+        grace: float = GRACE_S,
         pace: int = SLOWEST,
     ) -> None:
         """Connects to nothing yet; an answer may take `grace` seconds, and the bytes what they take at `pace`."""
         self._rest = SupabaseRest(url=url, service_key=service_key, redactor=redactor, grace=grace, pace=pace)
         self._bucket = bucket
+        self._url = url
 
     async def put(self, file: Spooled, *, key: str) -> Copy:
         """Keep it, then look at what is there: the answer to an upload says neither size nor sum."""
@@ -77,6 +79,10 @@ class SupabaseStore:
     def list(self, prefix: str) -> AsyncIterator[Copy]:
         """Every file whose key begins with `prefix`."""
         return every_copy(self._rest, bucket=self._bucket, prefix=prefix)
+
+    def key_of(self, address: str) -> str | None:
+        """See `Addressed.key_of`."""
+        return key_of(address, url=self._url, bucket=self._bucket)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -125,7 +131,7 @@ class SupabaseStore:
 
 def _row(answer: Answer) -> Row:
     if not isinstance(answer.value, dict):
-        raise _away("not an answer of Supabase Storage")
+        raise strange()
     return answer.value
 
 

@@ -16,6 +16,7 @@ from passerelle.media.model import FileRefused, NoSuchCopy, StoreAway, StoreMisc
 from passerelle.redaction import Redactor
 
 NUMBER = re.compile(r"[0-9]{1,9}")
+STRANGE = "not an answer of Supabase Storage"
 MOST_WORDS = 300  # of a store's own word; a proxy's page is longer and says nothing
 
 
@@ -44,7 +45,7 @@ class Meaning(StrEnum):
     THERE = "already there"
 
 
-# The server's own codes (`code`), and below them the older word for the same (`error`); reference §2.3.
+# The server's own codes (`code`), and below them the older word for the same (`error`).
 BY_WORD = {
     "NoSuchBucket": Meaning.MISCONFIGURED,
     "InvalidBucketName": Meaning.MISCONFIGURED,
@@ -176,7 +177,7 @@ def refusal(answer: Answer, redactor: Redactor, *, of_file: bool) -> PasserelleE
     about_file = spoken.meaning in {Meaning.REFUSED, Meaning.THERE}
     meaning = Meaning.AWAY if about_file and not of_file else spoken.meaning
     word = next(iter(spoken.words), f"HTTP {answer.status}")
-    reason = redactor.redact(f"{word}: {spoken.message or 'not an answer of Supabase Storage'}")[:MOST_WORDS]
+    reason = redactor.redact(f"{word}: {spoken.message or STRANGE}")[:MOST_WORDS]
     error = _error(meaning, reason)
     error.retry_after = _retry_after(answer.headers.get("Retry-After", ""))
     return error
@@ -196,6 +197,11 @@ def _error(meaning: Meaning, reason: str) -> PasserelleError:
         Meaning.THERE: AlreadyThere,
     }
     return kinds[meaning](StoreName.SUPABASE, reason)
+
+
+def strange() -> StoreAway:
+    """A success that says what no Supabase would."""
+    return StoreAway(StoreName.SUPABASE, STRANGE)
 
 
 def lost(error: BaseException, redactor: Redactor) -> LostAnswer:

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from passerelle.media.adapters.supabase_faults import Answer, NoSuchRoute
+from passerelle.media.adapters.supabase_faults import Answer, NoSuchRoute, strange
 from passerelle.media.adapters.supabase_rest import SupabaseRest
 from passerelle.media.adapters.supabase_rows import Row, copy_of_row, is_file
-from passerelle.media.model import Copy, StoreAway, StoreName
+from passerelle.media.model import Copy
 
 PAGE = 1000  # the most that one page holds
 BY_NAME = {"column": "name", "order": "asc"}
@@ -44,7 +44,7 @@ async def _all_pages(rest: SupabaseRest, bucket: str, prefix: str, first: Row) -
             return
         former, cursor = cursor, page.get("nextCursor")
         if not cursor or cursor == former:
-            raise _strange()  # more is promised, and no way to it: no short list without a word, no endless one
+            raise strange()  # more is promised, and no way to it: no short list without a word, no endless one
         page = await _page(rest, bucket, prefix, cursor)
 
 
@@ -54,7 +54,7 @@ async def _page(rest: SupabaseRest, bucket: str, prefix: str, cursor: str | None
         wish["cursor"] = cursor
     page = (await rest.ask("POST", "object", "list-v2", bucket, json=wish)).value
     if not isinstance(page, dict) or not isinstance(page.get("objects"), list):
-        raise _strange()
+        raise strange()
     return page
 
 
@@ -77,15 +77,11 @@ async def _below(rest: SupabaseRest, bucket: str, folder: str, prefix: str) -> A
 
 def _list_of(answer: Answer) -> list[Row]:
     if not isinstance(answer.value, list):
-        raise _strange()
+        raise strange()
     return list(map(_row, answer.value))
 
 
 def _row(row: Any) -> Row:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-        raise _strange()
+        raise strange()
     return row
-
-
-def _strange() -> StoreAway:
-    return StoreAway(StoreName.SUPABASE, "not an answer of Supabase Storage")

@@ -13,8 +13,6 @@ from passerelle.media.model import BadKey, Spooled, StoreAway, StoreName
 from passerelle.redaction import Redactor
 
 CONNECT_LIMIT = 3.0
-GRACE = 10.0  # seconds for an answer, besides what the bytes themselves take
-SLOWEST = 256 * 1024  # bytes a second; slower is as good as away
 # As RFC 3986 has it. Supabase signs no link for a key in which one of these is escaped (measured).
 PLAIN = "!$&'()*+,;=:@"
 MOST_BYTES = 16 * 1024 * 1024  # a page of a list is below 1 MB; nothing else is as large
@@ -73,7 +71,7 @@ class SupabaseRest:
             # Without its length Supabase takes any number of bytes, whatever the limit of the bucket (measured).
             # And where it refuses at once it leaves them unread, and what comes after them unanswered (measured).
             told |= {"Content-Length": str(end - start), "Connection": "close"}
-            data = _pieces(file, start, end) if end > start else b""
+            data = file.chunks(start=start, end=end) if end > start else b""
         async with self.patience(self.limit_for(end - start)):
             request = self._connected().request(
                 method, self.address(*path), headers=told, json=json, data=data, allow_redirects=False
@@ -124,12 +122,6 @@ class SupabaseRest:
                 timeout=aiohttp.ClientTimeout(total=None, connect=min(CONNECT_LIMIT, self._grace)),
             )
         return self._session
-
-
-async def _pieces(file: Spooled, start: int, end: int) -> AsyncIterator[bytes]:
-    pieces = file.pieces(start=start, end=end)
-    while piece := await asyncio.to_thread(next, pieces, b""):
-        yield piece
 
 
 async def _whole(response: aiohttp.ClientResponse) -> Answer:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from passerelle.media.model import Copy, Spooled, StoreAway, StoreName
+from passerelle.media.adapters.supabase_faults import strange
+from passerelle.media.model import Copy, Spooled, StoreName
 
 Row = Mapping[str, Any]
 UNKNOWN_TYPE = "application/octet-stream"
@@ -20,7 +21,7 @@ def copy_of_row(row: Row, *, key: str) -> Copy:
     """A row of a list that is a file."""
     said = row.get("metadata") or {}
     if not isinstance(said, dict):
-        raise _strange()
+        raise strange()
     return _copy(key, said.get("size"), said.get("mimetype"), said.get("eTag"), row.get("updated_at"))
 
 
@@ -49,14 +50,10 @@ def _size(told: Any) -> int:
     try:
         size_bytes = int(told or 0)
     except (OverflowError, TypeError, ValueError):
-        raise _strange() from None
+        raise strange() from None
     if size_bytes < 0:
-        raise _strange()
+        raise strange()
     return size_bytes
-
-
-def _strange() -> StoreAway:
-    return StoreAway(StoreName.SUPABASE, "not an answer of Supabase Storage")
 
 
 def _plain_md5(etag: str) -> str | None:
