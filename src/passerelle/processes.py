@@ -77,7 +77,8 @@ async def stop_child(child: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(STOP_LIMIT_S):
             await asyncio.shield(child.wait())
     except TimeoutError:
-        child.kill()
+        with suppress(ProcessLookupError):  # it may end in this very moment
+            child.kill()
         await child.wait()
 
 

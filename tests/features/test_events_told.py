@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,27 @@ async def test_a_linked_phone_is_told_and_its_end_too(tmp_path: Path) -> None:
         await told(app, has("pairing.code_issued", "pairing.linked", "session.connected"))
         await app.sessions.end(ME, attempt.session_id)
         await told(app, has("pairing.code_issued", "pairing.linked", "session.connected", "session.logged_out"))
+
+
+async def test_an_attempt_whose_workers_all_died_is_told_as_failed(tmp_path: Path) -> None:
+    async with gateway(tmp_path, working=False) as app:
+        await listening(app)
+        jobs = app.pairing_jobs
+        attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)
+        for _ in range(2):
+            await app.database.run(partial(jobs._queue.claim, worker_id="dead", attempt_id=attempt.id))
+            await jobs.recover()
+        await jobs.sweep()
+        await told(app, has("pairing.failed"))
+
+
+async def test_an_attempt_out_of_time_that_makes_way_for_another_is_told_as_failed(tmp_path: Path) -> None:
+    async with gateway(tmp_path, working=False) as app:
+        await listening(app)
+        await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)
+        world_of(app).advance(timedelta(minutes=6))
+        await app.pairing.request(ME, user_id="anna", phone_number=NUMBER)
+        await told(app, has("pairing.failed"))
 
 
 async def test_an_account_that_whatsapp_restricts_is_told(tmp_path: Path) -> None:

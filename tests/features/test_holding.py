@@ -272,6 +272,11 @@ async def test_a_wish_to_reconnect_closes_and_opens_the_connection(fleet: Fleet)
     assert [what for what, *_ in fleet.wires.log] == ["release", "hold"]
 
 
+async def moved(tx: Tx, worker: str) -> None:
+    """Every phone is this worker's now."""
+    await tx.sql("UPDATE linked_phones SET holder = :worker, fence = fence + 1", worker=worker)
+
+
 async def test_a_replaced_connection_is_left_to_its_new_holder_and_fought_for_by_nobody(fleet: Fleet) -> None:
     mine, theirs = await fleet.link(2)
     one = fleet.worker()
@@ -287,6 +292,21 @@ async def test_a_replaced_connection_is_left_to_its_new_holder_and_fought_for_by
     assert one.has == set()
     assert not await one.holding.replaced(mine), "told again while it waits: nothing more"
     assert ("hold", "w0", mine) not in fleet.wires.log[2:]
+
+
+async def test_a_phone_that_comes_back_is_fought_for_by_nobody_either(fleet: Fleet) -> None:
+    """What was remembered of its conflict went when another worker took it: else the next one would not be heard."""
+    (mine,) = await fleet.link(1)
+    one = fleet.worker()
+    await one.look()
+    assert await one.holding.replaced(mine)
+    for worker, has in (("w9", set[str]()), ("w0", {mine})):
+        await fleet.database.run(partial(WORKERS.beat, worker_id=worker))
+        await fleet.database.run(partial(moved, worker=worker))
+        await one.look()
+        assert one.has == has
+    assert await one.holding.replaced(mine), "another conflict"
+    assert one.has == set()
 
 
 async def test_a_database_that_is_away_takes_no_phone_from_its_worker(fleet: Fleet) -> None:

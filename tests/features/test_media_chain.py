@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,16 @@ async def test_each_store_says_where_it_put_a_file_and_tells_no_right_to_read_it
     assert supabase.url in lines["supabase"]
     for line in lines.values():
         assert not re.search(r"signature|token|api_key|expires", line)
+
+
+async def test_two_files_under_one_key_in_a_store_are_given_out_apart(ours: House) -> None:
+    """As Cloudinary has them, where somebody else put them: a picture, and bytes that are called as the picture."""
+    picture, bytes_ = await ours.keep(PNG), await ours.keep(PNG)
+    assert picture.copy is not None
+    ref = {"resource_type": "raw", "public_id": picture.copy.key}
+    namesake = replace(bytes_, copy=replace(picture.copy, ref=ref))
+    addresses = {await ours.library.address(media) for media in (picture, namesake, picture)}
+    assert len(addresses) == 2
 
 
 TAG = {"cloudinary": "[CloudinaryStorage]", "supabase": "[SupabaseStorage]", "local": "[LocalStorage]"}

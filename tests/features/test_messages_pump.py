@@ -14,10 +14,15 @@ from typing import Any
 import pytest
 
 from passerelle.app import App
+from passerelle.db import DatabaseAway
+from passerelle.messages.adapters.contacts import SqlContactBook
 from passerelle.messages.adapters.queue import SqlOutboxQueue
 from passerelle.messages.agenda import LONGEST_HOLD
 from passerelle.messages.model import Content, Draft, Message, Status
+from passerelle.messages.pacing import Limits
+from passerelle.messages.ports import Contact
 from passerelle.messages.run import Pump
+from passerelle.messages.strangers import Strangers
 from passerelle.sandbox.faults import FaultKind
 from passerelle.sandbox.host import WORLD_FILE
 from passerelle.sandbox.world import World
@@ -235,6 +240,45 @@ async def test_a_worker_that_is_stopped_at_any_moment_leaves_nothing_in_doubt(tm
         assert set(states) <= {Status.PENDING, Status.SENT}
         arrived = arrivals(tmp_path)
         assert states.count(Status.SENT) == arrived, "what was handed over is known to be"
+
+
+class AwayAtFirst:
+    """A `ContactBook` whose database is away when it is asked for the first time."""
+
+    def __init__(self) -> None:
+        self._book = SqlContactBook()
+        self._asked = False
+
+    async def admit(self, *args: Any, **wanted: Any) -> set[Contact]:
+        if not self._asked:
+            self._asked = True
+            raise DatabaseAway("lost")
+        return await self._book.admit(*args, **wanted)
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._book, verb)
+
+
+@pytest.mark.mission("Z2")
+async def test_an_outage_right_after_a_claim_keeps_no_phone_busy_for_ever(tmp_path: Path) -> None:
+    async with gateway(tmp_path, working=False) as app:
+        session = await linked(app)
+        (message,) = await send(app, draft())
+        jobs, quick = app.message_jobs, Limits(per_minute=6000, warm_up=timedelta(0))
+        pump = Pump(
+            jobs._tools,
+            sweep=jobs._sweep,
+            settlements=jobs._settlements,
+            sessions=app.sessions,
+            holds=lambda _: True,
+            strangers=Strangers(limits=quick, book=AwayAtFirst(), database=app.database, clock=app.clock),
+        )
+        task = asyncio.create_task(pump.run())
+        await becomes(app, message, Status.SENT, Status.DELIVERED)
+        await eventually(lambda: not pump.is_busy(session.id), "its slot is free")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await pump.stop()
 
 
 class Offline:

@@ -4,17 +4,24 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from passerelle.app import App
 from passerelle.clients.model import Caller
+from passerelle.coordination.news import News
+from passerelle.db import Database, DatabaseAway, Tx, Unit
 from passerelle.idempotency.model import IdempotencyConflict
+from passerelle.pairing.adapters.sql import SqlAttemptBook, SqlAttemptQueue
+from passerelle.pairing.jobs import PairingJobs
 from passerelle.pairing.model import (
+    Attempt,
     AttemptEnded,
     Confirming,
     InvalidUser,
@@ -29,7 +36,7 @@ from passerelle.sessions.model import SessionState
 from passerelle.whatsapp.faults import AlreadyLinked, InvalidPhone, ProviderRateLimited
 from passerelle.whatsapp.model import PairingCode
 
-from apps import ME, NUMBER, ended_as, gateway
+from apps import ME, NUMBER, ended_as, gateway, linked
 from servers import eventually
 
 pytestmark = pytest.mark.anyio
@@ -320,6 +327,88 @@ async def test_a_graceful_stop_gives_the_attempt_back_uncounted(tmp_path: Path) 
     async with gateway(tmp_path, working=False) as app:
         waiting = await app.pairing.get(ME, attempt.id)
         assert (waiting.status, waiting.claims, waiting.code) == (Status.QUEUED, 0, None)
+
+
+class GivenUpMeanwhile:
+    """An `AttemptBook` in which a user gives up in the very moment in which WhatsApp links the phone."""
+
+    def __init__(self, news: News[Attempt]) -> None:
+        self._book = SqlAttemptBook()
+        self._news = news
+        self._loop = asyncio.get_running_loop()
+
+    async def save(self, tx: Tx, attempts: list[Attempt], *, worker_id: str | None = None) -> set[str]:
+        for attempt in attempts:
+            if attempt.device is not None:
+                given_up = replace(attempt, device=None).cancelled()
+                await self._book.save(tx, [given_up])
+                self._loop.call_soon_threadsafe(self._news.tell, attempt.id, given_up)
+        return await self._book.save(tx, attempts, worker_id=worker_id)
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._book, verb)
+
+
+@pytest.mark.mission("Z2")
+async def test_a_phone_linked_in_the_moment_its_attempt_is_given_up_is_unlinked_again(tmp_path: Path) -> None:
+    async with gateway(tmp_path, working=False) as app:
+        assert app.sandbox is not None
+        assert app.sandbox.world is not None
+        world, tools = app.sandbox.world, app.pairing_jobs._tools
+        book: Any = GivenUpMeanwhile(tools.news)
+        jobs = PairingJobs(queue=SqlAttemptQueue(), due=asyncio.Event(), tools=replace(tools, book=book))
+        working = asyncio.create_task(jobs.poll_for_ever())
+        attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, wait=SOON)
+        world.enter_code(NUMBER, attempt.code or "")
+        assert (await ended_as(app, attempt)).status is Status.CANCELLED
+        await eventually(lambda: world.phone(NUMBER).links == (), "the phone is unlinked")
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await jobs.stop()
+
+
+class Lossy:
+    """A database that loses the answer to every other COMMIT."""
+
+    shared = False
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lost = False
+
+    async def run(self, unit: Unit[Any]) -> Any:
+        answer = await self._database.run(unit)
+        self._lost = not self._lost
+        if self._lost:
+            raise DatabaseAway("the answer got lost", maybe_committed=True)
+        return answer
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._database, verb)
+
+
+@pytest.mark.mission("Z2")
+async def test_a_link_whose_commit_was_not_answered_is_settled_all_the_same(tmp_path: Path) -> None:
+    """The device that it replaces comes off the phone nevertheless."""
+    async with gateway(tmp_path, working=False) as app:
+        assert app.sandbox is not None
+        assert app.sandbox.world is not None
+        world, tools = app.sandbox.world, app.pairing_jobs._tools
+        former = await linked(app)
+        assert [link.session_id for link in world.phone(NUMBER).links] == [former.id]
+        database: Any = Lossy(app.database)
+        jobs = PairingJobs(queue=SqlAttemptQueue(), due=asyncio.Event(), tools=replace(tools, database=database))
+        attempt = await app.pairing.request(ME, user_id="anna", phone_number=NUMBER, force=True)
+        claim = partial(jobs._queue.claim, worker_id=tools.worker_id, attempt_id=attempt.id)
+        (claimed,) = await app.database.run(claim)
+        jobs._start(claimed)
+        attempt = await app.pairing.wait_for_answer(ME, attempt.id, limit=SOON)
+        world.enter_code(NUMBER, attempt.code or "")
+        with capture_logs() as lines:
+            assert (await ended_as(app, attempt)).status is Status.LINKED
+        await eventually(lambda: len(world.phone(NUMBER).links) == 1, "only the new device is left")
+        assert world.phone(NUMBER).links[0].session_id == attempt.session_id
+        assert "✅ [WhatsApp] Phone linked for user anna" in [line["event"] for line in lines]
 
 
 def _code(app: App) -> PairingCode:

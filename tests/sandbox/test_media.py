@@ -11,12 +11,12 @@ from passerelle.media.sniff import sniff
 from passerelle.sandbox.events import event_of
 from passerelle.sandbox.faults import FaultKind
 from passerelle.sandbox.linker import SandboxLinker
-from passerelle.sandbox.media import MediumGone, SandboxMedia
+from passerelle.sandbox.media import SandboxMedia
 from passerelle.sandbox.remote import Remote
 from passerelle.sandbox.remote_media import RemoteMedia
 from passerelle.sandbox.samples import Sample, sample_of
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.faults import ProviderUnavailable
+from passerelle.whatsapp.faults import MediumGone, ProviderUnavailable
 from passerelle.whatsapp.model import Attachment, Incoming, IncomingType, MessageType
 from passerelle.whatsapp.ports import IncomingMedia
 

@@ -12,6 +12,7 @@ import pytest
 from passerelle.clock import Clock
 from passerelle.errors import Misconfigured
 from passerelle.sandbox.faults import FaultKind
+from passerelle.sandbox.host import WORLD_FILE, open_sandbox
 from passerelle.sandbox.linker import SandboxLinker
 from passerelle.sandbox.phones import CodeNotValid
 from passerelle.sandbox.world import ClockOutOfRange, World
@@ -157,6 +158,13 @@ async def test_what_is_no_world_is_left_alone(tmp_path: Path) -> None:
     assert other.read_text().startswith("Dear")
     with pytest.raises(Misconfigured, match="cannot keep its world"):
         World(other / "world.sqlite")
+
+
+async def test_what_is_no_world_is_told_by_whoever_would_share_it_too(tmp_path: Path) -> None:
+    (tmp_path / WORLD_FILE).write_text("Dear world, " * 100)
+    with pytest.raises(Misconfigured, match="is not a sandbox world"):
+        async with open_sandbox(tmp_path, url=None, key=None, shared=True, latency=timedelta(0)):
+            pass
 
 
 @pytest.mark.mission("Z3")

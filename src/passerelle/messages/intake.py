@@ -21,6 +21,7 @@ from passerelle.messages.model import UNBOUND, Draft, Event, Message, UnknownMes
 from passerelle.messages.ports import CHANNEL, Outbox
 from passerelle.sessions.ports import Voice
 from passerelle.sessions.service import Sessions
+from passerelle.tracing.ports import UNTRACED, Kind, Span, Tracer
 from passerelle.whatsapp.faults import NotOffered
 from passerelle.whatsapp.model import MessageType
 
@@ -28,6 +29,8 @@ NOTICE_LIMIT = 200  # session ids in one notice; PostgreSQL takes 8,000 bytes. M
 FLUSHED_TOGETHER = 200
 ALONE_FROM = 50  # so many drafts are a flush by themselves, and must not make others wait
 FARTHEST = timedelta(days=366)
+OUTBOX = {"messaging.system": "passerelle", "messaging.destination.name": "outbox"}
+ENQUEUE = OUTBOX | {"messaging.operation.name": "enqueue", "messaging.operation.type": "send"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ class Wish:
     ids: Sequence[str]
     now: datetime
     request_id: str | None
+    trace: str | None
     key: Key | None
 
 
@@ -79,6 +83,7 @@ class Intake:
         media: MessageMedia | None = None,
         quota: MessageQuota | None = None,
         offered: frozenset[MessageType] = frozenset(MessageType),
+        tracer: Tracer = UNTRACED,
     ) -> None:
         """Write into `outbox` what the phones of `sessions` shall say; `media` knows whether a medium of ours fits.
 
@@ -94,6 +99,7 @@ class Intake:
         self._media = media
         self._quota = quota
         self._offered = offered
+        self._tracer = tracer
         self._enqueue = Coalesced(self._enqueue_together, limit=FLUSHED_TOGETHER)
 
     async def enqueue(
@@ -113,12 +119,14 @@ class Intake:
             InvalidSchedule: a draft's time is more than `PASSERELLE_LATE_LIMIT` ago, or more than a year away.
         """
         self._check_offered(drafts)
-        wish = self._wish(caller, drafts, key, fingerprint)
-        answer = await (self._enqueue(wish) if len(drafts) < ALONE_FROM else self._enqueue_alone(wish))
-        if isinstance(answer, Voice):
-            raise await self._sessions.absent(caller, answer)
-        if isinstance(answer, PasserelleError):
-            raise answer
+        with self._tracer.span("enqueue outbox", kind=Kind.PRODUCER, attributes=ENQUEUE) as span:
+            wish = self._wish(caller, drafts, key, fingerprint)
+            answer = await (self._enqueue(wish) if len(drafts) < ALONE_FROM else self._enqueue_alone(wish))
+            if isinstance(answer, Voice):
+                raise await self._sessions.absent(caller, answer)
+            if isinstance(answer, PasserelleError):
+                raise answer
+            _tell(span, wish, answer)
         return answer
 
     async def write(self, tx: Tx, caller: Caller, drafts: Sequence[Draft]) -> list[Message]:
@@ -141,7 +149,7 @@ class Intake:
 
     def _wish(self, caller: Caller, drafts: Sequence[Draft], key: str | None, fingerprint: str) -> Wish:
         now = self._clock.now()
-        ids = [self._clock.new_id("msg") for _ in drafts]
+        ids = sorted(self._clock.new_id("msg") for _ in drafts)  # made within a millisecond, they have no order yet
         used = key and Key(
             client_id=caller.client_id,
             verb="message",
@@ -150,7 +158,8 @@ class Intake:
             result=tuple(ids),
             expires_at=now + KEY_LIFE,
         )
-        return Wish(caller.client_id, drafts, ids, now, get_contextvars().get("request"), used or None)
+        request_id, trace = get_contextvars().get("request"), self._tracer.traceparent()
+        return Wish(caller.client_id, drafts, ids, now, request_id, trace, used or None)
 
     async def _enqueue_alone(self, wish: Wish) -> Answer:
         return (await self._enqueue_together([wish]))[0]
@@ -257,6 +266,7 @@ class Intake:
             every_failure_counts=draft.every_failure_counts,
             reference=draft.reference,
             request_id=wish.request_id,
+            trace=wish.trace,
             history=(Event(at=wish.now, event="accepted"),),
         )
 
@@ -265,6 +275,16 @@ async def wake(tx: Tx, session_ids: set[str]) -> None:
     """The commit tells every process what to look at."""
     if session_ids:
         await tx.notify(CHANNEL, ",".join(session_ids) if len(session_ids) <= NOTICE_LIMIT else "")
+
+
+def _tell(span: Span, wish: Wish, answer: Enqueued) -> None:
+    """Which message it is; of a batch only how many, since its attempts name each."""
+    span.tell({"passerelle.client.id": wish.client_id})
+    if len(answer.messages) == 1:
+        (one,) = answer.messages
+        span.tell({"messaging.message.id": one.id, "passerelle.session.id": one.session_id})
+    else:
+        span.tell({"messaging.batch.message_count": len(answer.messages)})
 
 
 def _user_of(draft: Draft, speaker: Voice | None) -> str:

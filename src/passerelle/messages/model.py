@@ -13,6 +13,7 @@ DEFAULT_LIFE = timedelta(hours=24)  # DESIGN §3: `expires_at`
 UNKNOWN_BLOCKS = timedelta(seconds=75)  # whatsmeow waits that long for an answer (reference/whatsapp.md §3.5)
 NEEDS = dict.fromkeys(MessageType, "has_medium") | {MessageType.TEXT: "text", MessageType.TEMPLATE: "template"}
 UNBOUND = ""  # the session of a message that waits until a phone is linked
+RESTORED = "restored"  # who has a message in hand that waited in a backup: nobody knows what became of it since
 
 
 class Status(StrEnum):
@@ -152,6 +153,7 @@ class Message:
     every_failure_counts: bool = False
     reference: str | None = None
     request_id: str | None = None
+    trace: str | None = None  # the ``traceparent`` of who asked for it, where that is traced
     status: Status = Status.PENDING
     attempts: int = 0
     claims: int = 0
@@ -204,6 +206,7 @@ class Settled:
     last_error: str | None
     user_id: str = ""
     to: str = ""
+    trace: str | None = None
 
     @property
     def arrived(self) -> bool:

@@ -137,7 +137,12 @@ class Pump:
         """Without those to strangers beyond today's: these wait until tomorrow."""
         if self._strangers is None or not messages:
             return messages
-        waiting = await self._strangers.waiting(messages, self._agenda.speakers)
+        try:
+            waiting = await self._strangers.waiting(messages, self._agenda.speakers)
+        except Exception:  # else they would be in the air for ever, and their phones busy
+            for message in messages:
+                self._done(message, policy.not_now(message, self._tools.clock.now()))
+            raise
         for message in messages:
             if message.id in waiting:
                 self._done(message, policy.tomorrow(message, self._tools.clock.now()))

@@ -60,5 +60,10 @@ def _event(settled: Settled, now: datetime) -> Event:
         "last_error": settled.last_error,
     }
     return Event(
-        client_id=settled.client_id, type=EVENTS[settled.status], data=data, at=now, session_id=settled.session_id
+        client_id=settled.client_id,
+        type=EVENTS[settled.status],
+        data=data,
+        at=now,
+        session_id=settled.session_id,
+        trace=settled.trace,
     )

@@ -10,8 +10,10 @@ from passerelle.db import Database, DatabaseAway, Tx
 from passerelle.idempotency.model import IdempotencyConflict
 from passerelle.pairing.model import Attempt, PairingInProgress
 from passerelle.pairing.ports import AttemptBook, CooldownBook
+from passerelle.pairing.telling import events_of
 from passerelle.sessions.ports import Number
 from passerelle.sessions.service import Sessions
+from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.faults import AlreadyLinked, ProviderRateLimited
 
 HEAD_START_US = 1_000_000  # what was announced is left to the queue for a second; after that the poller takes it too
@@ -28,6 +30,7 @@ class Intake:
         cooldowns: CooldownBook,
         sessions: Sessions,
         announcer: Announcer,
+        webhooks: Webhooks,
         database: Database,
         clock: Clock,
     ) -> None:
@@ -36,6 +39,7 @@ class Intake:
         self._cooldowns = cooldowns
         self._sessions = sessions
         self._announcer = announcer
+        self._webhooks = webhooks
         self._database = database
         self._clock = clock
         self._insert = Coalesced(self._insert_together)
@@ -82,7 +86,8 @@ class Intake:
                 return attempt, given_up
             if standing is not None:
                 given_up.append(self._out_of_the_way(standing, attempt, force=force))
-                await self._book.save(tx, given_up[-1:])
+                if await self._book.save(tx, given_up[-1:]):
+                    await self._webhooks.record(tx, events_of(given_up[-1:], self._clock.now()))
         raise PairingInProgress(retry_after=timedelta(seconds=1))
 
     def _out_of_the_way(self, standing: Attempt, attempt: Attempt, *, force: bool) -> Attempt:

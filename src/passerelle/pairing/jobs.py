@@ -96,15 +96,22 @@ class PairingJobs:
             await database.run(silent)
         for attempt in await database.read(partial(self._queue.overdue, now=now)):
             ended = attempt.expired() if attempt.expires_at <= now else attempt.failed(INTERRUPTED)
-            if await database.run(partial(self._tools.book.save, attempts=[ended])):
+            if await database.run(partial(self._end, ended=ended)):
                 self._tools.news.tell(ended.id, ended)
                 await self._tools.pairing.release(ended)
+
+    async def _end(self, tx: Tx, *, ended: Attempt) -> bool:
+        """Whether it was open still; then its client's systems hear of it, as from the worker that has lost it."""
+        saved = await self._tools.book.save(tx, [ended])
+        if saved:
+            await self._tools.tell(tx, [ended])
+        return bool(saved)
 
     async def stop(self) -> None:
         """Give everything back, so that another worker, or the next start, goes on with it."""
         self._stopping = True
-        for run in self._runs:
-            run.cancel()
+        for task in self._runs:
+            task.cancel()
         await asyncio.gather(*self._runs, return_exceptions=True)
         await self._tools.database.run(self._give_back)
 

@@ -44,7 +44,8 @@ class AttemptRun:
         """Run `attempt`, whose row `tools.worker_id` has claimed."""
         self.attempt = attempt
         self.answered = asyncio.Event()
-        self.settling = False
+        self.settling = False  # from the link or the end on; whoever gives the attempt up then is too late for news
+        self._replaced: str | None = None
         self._tools = tools
 
     async def run(self) -> None:
@@ -121,6 +122,7 @@ class AttemptRun:
                 case CodeTyped():
                     await self._save(self.attempt.typed())
                 case DeviceLinked(device=device, phone_number=number):
+                    self.settling = True  # a cancellation now would leave the device on the phone, and nobody knew
                     await self._refuse_another_phone(device, number)
                     await self._accept(device)
                     return await self._on_probation(linking)
@@ -198,13 +200,12 @@ class AttemptRun:
     async def _settle(self, ended: Attempt) -> None:
         tools = self._tools
         self.settling = True  # from here on news of its end are its own
-        ours, replaced = await tools.write(partial(self._write_end, ended=ended))
-        if not ours:
+        if not await tools.write(partial(self._write_end, ended=ended)):
             raise RowLostError
         self.attempt = ended
         tools.news.tell(ended.id, ended)
         if ended.status is Status.LINKED:
-            await tools.sessions.settled(replaced=replaced)
+            await tools.sessions.settled(replaced=self._replaced)
             log.info(f"✅ [WhatsApp] Phone linked for user {ended.user_id}", session=ended.session_id)
         elif ended.status is Status.FAILED:
             log.warning(f"[PairingQueue] Job {ended.id} failed for user {ended.user_id}", reason=ended.reason)
@@ -212,15 +213,16 @@ class AttemptRun:
             log.info(f"[PairingQueue] Job {ended.id} ended for user {ended.user_id}", status=ended.status)
         await tools.pairing.release(ended)
 
-    async def _write_end(self, tx: Tx, *, ended: Attempt) -> tuple[bool, str | None]:
-        """Whether the row was still ours, and the device that a new link replaces."""
-        if not await self._tools.book.save(tx, [ended], worker_id=self._tools.worker_id):
-            return False, None
-        await self._tools.tell(tx, [ended])
+    async def _write_end(self, tx: Tx, *, ended: Attempt) -> bool:
+        """Whether the row was ours still, or is written so already: then only the answer to its COMMIT was lost."""
+        tools = self._tools
+        if not await tools.book.save(tx, [ended], worker_id=tools.worker_id):
+            found = (await tools.book.find(tx, [ended.id])).get(ended.id)
+            return found is not None and (found.status, found.device) == (ended.status, ended.device)
+        await tools.tell(tx, [ended])
         if ended.status is Status.LINKED:
-            linked = self._session(ended)
-            return True, await self._tools.sessions.linked(tx, linked, holder=self._tools.worker_id)
-        return True, None
+            self._replaced = await tools.sessions.linked(tx, self._session(ended), holder=tools.worker_id)
+        return True
 
     def _session(self, linked: Attempt) -> Session:
         return Session(

@@ -27,6 +27,7 @@ from passerelle.pairing.model import (
 from passerelle.pairing.ports import AttemptBook, QrBook
 from passerelle.sessions.model import SessionState
 from passerelle.sessions.service import Sessions
+from passerelle.tracing.ports import UNTRACED, Tracer, Value
 from passerelle.whatsapp.faults import AlreadyLinked, NotOffered
 from passerelle.whatsapp.model import QrShown
 from passerelle.whatsapp.names import is_name, read_phone_number
@@ -52,6 +53,7 @@ class Pairing:
         lock_ttl: timedelta,
         attempt_life: timedelta,
         offered: bool,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         """`attempt_life` is how long one attempt may last; `lock_ttl` how long its mirror in Redis lives.
 
@@ -69,6 +71,7 @@ class Pairing:
         self._lock_ttl = lock_ttl
         self._attempt_life = attempt_life
         self._offered = offered
+        self._tracer = tracer
 
     async def request(
         self,
@@ -93,12 +96,11 @@ class Pairing:
             ProviderRateLimited: WhatsApp refused this number lately.
             IdempotencyConflict: the key was used for another user or number.
         """
-        if not self._offered:
-            raise NotOffered
-        if not is_name(user_id):
-            raise InvalidUser
-        attempt = self._new(caller, user_id, read_phone_number(phone_number), checked(idempotency_key))
-        with self._news.first(attempt.id, lambda row: row.answered) as answer:  # before a worker can be faster
+        attempt = self._new(caller, user_id, phone_number, idempotency_key)
+        with (
+            self._tracer.span("pair", attributes=_known(attempt)),
+            self._news.first(attempt.id, lambda row: row.answered) as answer,  # before a worker can be faster
+        ):
             mine, given_up = attempt, list[Attempt]()
             if not await self._intake.unhindered(attempt):
                 mine, given_up = await self._database.run(
@@ -108,8 +110,7 @@ class Pairing:
                 await self._gone(ended)
             if mine.id != attempt.id:
                 return await self.wait_for_answer(caller, mine.id, limit=wait)
-            await self._lock(attempt)
-            await self._announcer.announce(Job(id=attempt.id, key=f"{attempt.client_id}:{attempt.user_id}"))
+            await self._announce(attempt)
             try:
                 async with asyncio.timeout(wait.total_seconds()):
                     return await answer
@@ -194,19 +195,27 @@ class Pairing:
             log.debug("the lock will expire by itself", attempt=attempt.id)
 
     def _new(self, caller: Caller, user_id: str, phone_number: str, idempotency_key: str | None) -> Attempt:
+        if not self._offered:
+            raise NotOffered
+        if not is_name(user_id):
+            raise InvalidUser
         now = self._clock.now()
         attempt_id = self._clock.new_id("pair")
         return Attempt(
             id=attempt_id,
             client_id=caller.client_id,
             user_id=user_id,
-            phone_number=phone_number,
+            phone_number=read_phone_number(phone_number),
             session_id=attempt_id.replace("pair", "sess", 1),
             created_at=now,
             expires_at=now + self._attempt_life,
-            idempotency_key=idempotency_key,
+            idempotency_key=checked(idempotency_key),
             request_id=get_contextvars().get("request"),
         )
+
+    async def _announce(self, attempt: Attempt) -> None:
+        await self._lock(attempt)
+        await self._announcer.announce(Job(id=attempt.id, key=f"{attempt.client_id}:{attempt.user_id}"))
 
     async def _lock(self, attempt: Attempt) -> None:
         """Mirror the row in Redis. The row is ours, so a lock that another attempt left there is stale: taken over."""
@@ -224,6 +233,15 @@ class Pairing:
     async def _gone(self, attempt: Attempt) -> None:
         self._news.tell(attempt.id, attempt)
         await self.release(attempt)
+
+
+def _known(attempt: Attempt) -> dict[str, Value]:
+    """What a span tells of it."""
+    return {
+        "passerelle.client.id": attempt.client_id,
+        "passerelle.session.id": attempt.session_id,
+        "passerelle.attempt.id": attempt.id,
+    }
 
 
 def _lock_key(attempt: Attempt) -> LockKey:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import TypeVar
 
@@ -11,22 +11,16 @@ from passerelle.clock import Clock
 from passerelle.coalesce import Coalesced
 from passerelle.coordination.news import News
 from passerelle.db import Database, DatabaseAway, StorageFull, Tx, Unit
-from passerelle.pairing.model import Attempt, Status
+from passerelle.pairing.model import Attempt
 from passerelle.pairing.ports import AttemptBook, CooldownBook, QrBook
 from passerelle.pairing.service import Pairing
+from passerelle.pairing.telling import events_of
 from passerelle.sessions.service import Sessions
-from passerelle.webhooks.model import Event, EventType
 from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.ports import Linker
 
 T = TypeVar("T")
 DATABASE_RETRY_S = 0.5
-EVENTS = {
-    Status.CODE_ISSUED: EventType.PAIRING_CODE_ISSUED,
-    Status.LINKED: EventType.PAIRING_LINKED,
-    Status.FAILED: EventType.PAIRING_FAILED,
-    Status.EXPIRED: EventType.PAIRING_FAILED,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +65,7 @@ class Tools:
 
     async def tell(self, tx: Tx, attempts: Sequence[Attempt]) -> None:
         """The clients' systems hear of these, as they were just saved."""
-        now = self.clock.now()
-        await self.webhooks.record(tx, [_event(one, now) for one in attempts if one.status in EVENTS])
+        await self.webhooks.record(tx, events_of(attempts, self.clock.now()))
 
 
 async def _persist(write: Callable[[], Awaitable[T]]) -> T:
@@ -81,18 +74,3 @@ async def _persist(write: Callable[[], Awaitable[T]]) -> T:
             return await write()
         except (DatabaseAway, StorageFull):
             await asyncio.sleep(DATABASE_RETRY_S)
-
-
-def _event(attempt: Attempt, now: datetime) -> Event:
-    """Without the code: whoever may read it asks for the attempt."""
-    data = {
-        "attempt_id": attempt.id,
-        "session_id": attempt.session_id,
-        "user_id": attempt.user_id,
-        "status": attempt.status.value,
-        "reason": attempt.reason,
-        "codes_issued": attempt.codes_issued,
-    }
-    return Event(
-        client_id=attempt.client_id, type=EVENTS[attempt.status], data=data, at=now, session_id=attempt.session_id
-    )

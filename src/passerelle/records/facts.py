@@ -78,23 +78,31 @@ class Facts:
         Raises:
             Unavailable, Rejected: why one could not be saved; its facts stay written down.
         """
-        waiting: defaultdict[CollectionKey, list[Fact]] = defaultdict(list)
-        for fact in await self._database.read(self._book.waiting):
-            waiting[fact.key].append(fact)
-        refused: PasserelleError | None = None
+        refused: dict[CollectionKey, PasserelleError] = {}
+        while True:
+            waiting: defaultdict[CollectionKey, list[Fact]] = defaultdict(list)
+            for fact in await self._database.read(partial(self._book.waiting, but=[*refused])):
+                waiting[fact.key].append(fact)
+            held_up = await self._apply_all(waiting)
+            refused |= held_up
+            if not held_up or not self._home.takes_writes():
+                break
+        for away in refused.values():
+            raise away
+        return sum(map(len, waiting.values()))
+
+    async def _apply_all(self, waiting: dict[CollectionKey, list[Fact]]) -> dict[CollectionKey, PasserelleError]:
+        """Apply and forget them; the collections that could not be saved, and why."""
+        refused: dict[CollectionKey, PasserelleError] = {}
         for key, facts in random.sample([*waiting.items()], len(waiting)):  # not all processes at the same one
             try:
                 await self._apply(key, facts)
             except (Unavailable, Rejected) as away:
-                refused = away
+                refused[key] = away
             else:
-                await (
-                    self._home.flush()
-                )  # before they are forgotten: a crash here must not make us forget what they told
+                await self._home.flush()  # first: a crash between the two must not make us forget what they told
                 await self._database.run(partial(self._book.forget, seqs=[fact.seq for fact in facts]))
-        if refused is not None:
-            raise refused
-        return sum(map(len, waiting.values()))
+        return refused
 
     async def _apply(self, key: CollectionKey, facts: list[Fact]) -> None:
         for tried in range(TRIES):

@@ -25,9 +25,8 @@ class Brought(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    client_id: Annotated[
-        str, Field(min_length=1, max_length=200, pattern=r"^[\w-]+$")
-    ]  # a folder where there is no Redis
+    # It names a folder where there is no Redis.
+    client_id: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\w-]+$")]
     collection: Annotated[str, Field(min_length=1, max_length=50, pattern="^[a-z_]+$")]
     records: Annotated[list[BroughtRecord], Field(max_length=1000)]
 

@@ -196,7 +196,3 @@ class Reading:
     source: Source
     as_of: datetime
     records: dict[str, Record] = field(default_factory=dict)
-
-    def age_s(self, now: datetime) -> float:
-        """Seconds since it was true for sure."""
-        return max(0.0, (now - self.as_of).total_seconds())

@@ -58,8 +58,10 @@ class FactBook(Protocol):
         """Write `fact` down in the transaction of what caused it; every process hears of it with the commit."""
         ...
 
-    async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
-        """The facts not applied yet, in order: all of one collection, or at most 1,000 of whichever."""
+    async def waiting(
+        self, tx: Tx, key: CollectionKey | None = None, *, but: Collection[CollectionKey] = ()
+    ) -> list[Fact]:
+        """The facts not applied yet, in order: all of one collection, or at most 1,000 of whichever, `but` these."""
         ...
 
     async def forget(self, tx: Tx, seqs: list[int]) -> None:

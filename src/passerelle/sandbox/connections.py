@@ -31,11 +31,6 @@ class Connection:
         self._events: asyncio.Queue[LinkingEvent] = asyncio.Queue()
         self._asked: set[asyncio.Future[None]] = set()
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether this connection is gone."""
-        return self._lost is not None
-
     def tell(self, event: LinkingEvent) -> None:
         """Let the companion hear `event`, unless the connection is gone."""
         if self._lost is None:

@@ -3,17 +3,19 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import APIRouter, FastAPI, params
 
 from passerelle import problems
 from passerelle.clock import Clock
+from passerelle.errors import Misconfigured
 from passerelle.listening import Listener, held, unix_socket
 from passerelle.sandbox import routes, wire
 from passerelle.sandbox.holding import SandboxConnections
@@ -22,7 +24,11 @@ from passerelle.sandbox.media import SandboxMedia
 from passerelle.sandbox.sender import SandboxSender
 from passerelle.sandbox.telling import SandboxEvents, Together
 from passerelle.sandbox.world import World
+from passerelle.tracing.http import FRAMEWORK_SILENT
 from passerelle.whatsapp.ports import Connections, EventSource, IncomingMedia, Linker, Sender
+
+if TYPE_CHECKING:
+    from passerelle.sandbox.remote import Remote
 
 WORLD_FILE, LOCK_FILE, SOCKET = "sandbox.sqlite3", "sandbox.lock", "sandbox.sock"
 TAKE_OVER_EVERY_S = 0.5
@@ -92,9 +98,7 @@ async def _open_remote(
         async with Remote(url or f"unix://{data_dir / SOCKET}", headers=headers) as remote:
             follower = asyncio.create_task(remote.follow_clock(clock))
             try:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(FIRST_CLOCK_LIMIT_S):
-                        await remote.clock_known.wait()
+                await _first_clock(remote, keeper)
                 connections = RemoteConnections(remote, clock)
                 yield Sandbox(
                     clock=clock,
@@ -110,6 +114,22 @@ async def _open_remote(
                 await _end(follower)
     finally:
         await _end(keeper)
+
+
+async def _first_clock(remote: "Remote", keeper: asyncio.Task[None] | None) -> None:
+    """Wait until the world's time is known, or for 5 s: a world that is away may come later.
+
+    Raises:
+        Misconfigured: `keeper`, which would serve it from here, cannot.
+    """
+    known = asyncio.create_task(remote.clock_known.wait())
+    ends = {known} if keeper is None else {known, keeper}
+    try:
+        await asyncio.wait(ends, timeout=FIRST_CLOCK_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        known.cancel()
+    if keeper is not None and keeper.done():
+        keeper.result()
 
 
 @contextmanager
@@ -139,20 +159,33 @@ async def serve_world(app: FastAPI, world: World, listening: socket.socket, *, u
 
 
 async def _hold_when_free(data_dir: Path, latency: timedelta) -> None:
-    """Serve the world to all processes of `data_dir` as soon as nobody else does."""
+    """Serve the world to all processes of `data_dir` as soon as nobody else does.
+
+    Raises:
+        Misconfigured: it cannot be served from here; said in the log, too, for whoever has opened it already.
+    """
     while True:
-        with hold_world(data_dir, latency=latency) as world:
-            if world is not None:
-                log.info("🔄 This process serves the sandbox's world")
-                never = asyncio.get_running_loop().create_future()
-                with unix_socket(data_dir / SOCKET) as listens:
-                    await serve_world(world_app(world), world, listens, until=never)
+        try:
+            with hold_world(data_dir, latency=latency) as world:
+                if world is not None:
+                    await _serve_here(data_dir, world)
+        except Misconfigured as wrong:
+            log.error("❌ This process cannot serve the sandbox's world", reason=str(wrong))
+            raise
         await asyncio.sleep(TAKE_OVER_EVERY_S)
+
+
+async def _serve_here(data_dir: Path, world: World) -> None:
+    """Until cancelled."""
+    log.info("🔄 This process serves the sandbox's world")
+    never = asyncio.get_running_loop().create_future()
+    with unix_socket(data_dir / SOCKET) as listens:
+        await serve_world(world_app(world), world, listens, until=never)
 
 
 def world_app(world: World, *, guards: Sequence[params.Depends] = ()) -> FastAPI:
     """The world over HTTP: its routes for people and the wire for other processes, behind `guards`."""
-    app = FastAPI(title="Passerelle SANDBOX", dependencies=list(guards))
+    app = FastAPI(title="Passerelle SANDBOX", dependencies=list(guards), telemetry=FRAMEWORK_SILENT)
     app.include_router(wire.routes(world))
     app.include_router(routes.routes(world))
     problems.install(app, lang="en")

@@ -7,9 +7,8 @@ from typing import Any
 
 from passerelle.errors import PasserelleError
 from passerelle.sandbox.faults import PairingInProgress
-from passerelle.sandbox.media import MediumGone
 from passerelle.sandbox.sender import Answer, NeverAnswered
-from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
+from passerelle.whatsapp.faults import FAULTS, MediumGone, ProviderUnavailable
 from passerelle.whatsapp.model import (
     CodeTyped,
     Connection,

@@ -3,23 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from passerelle.errors import NotFound, Text
 from passerelle.sandbox.faults import HITS_A_MEDIUM
 from passerelle.sandbox.samples import Sample, sample_of
 from passerelle.sandbox.world import World
-from passerelle.whatsapp.faults import ProviderUnavailable
+from passerelle.whatsapp.faults import MediumGone, ProviderUnavailable
 from passerelle.whatsapp.model import Attachment, Medium
 from passerelle.whatsapp.sending import DeviceGone
 
 PIECE_BYTES = 65_536
-
-
-class MediumGone(NotFound):
-    """WhatsApp has it no more."""
-
-    code = "medium_gone"
-    text = Text("WhatsApp has this medium no more.", "WhatsApp n'a plus ce média.")
-    hint = Text("Ask for it to be sent again.", "Demandez qu'il soit renvoyé.")
 
 
 class SandboxMedia:

@@ -4,7 +4,7 @@ from passerelle.sandbox.host import Sandbox
 from passerelle.whatsapp.model import MessageType
 from passerelle.whatsapp.ports import Abilities, Provider
 
-ABILITIES = Abilities(types=frozenset(MessageType), template_language=True)
+ABILITIES = Abilities(types=frozenset(MessageType))
 
 
 def sandbox_provider(sandbox: Sandbox) -> Provider:

@@ -158,9 +158,7 @@ class Holding:
 
     async def stop(self) -> None:
         """Close every connection and give everything up, for others to take at once. Raises `DatabaseAway`."""
-        for timer in self._backing_off.values():
-            timer.cancel()
-        await self._release(self._held)
+        await self._release([*self._held, *self._backing_off])
         self._held.clear()
         await self._give_up(None)
 
@@ -179,7 +177,7 @@ class Holding:
             self._listener.changed()
 
     async def _revive(self) -> None:
-        """Connect anew what gives no sign of life, though it is said to be connected."""
+        """Connect anew what has given no sign of life for five minutes."""
         now = datetime.now(UTC)
         for session_id, at in self.evidence().items():
             if now - max(at, self._revived.get(session_id, at)) > SILENT_LIMIT:
@@ -232,9 +230,13 @@ class Holding:
         await self._database.run(give_up)
 
     async def _release(self, session_ids: Iterable[str]) -> None:
+        """Close the connections of these, and forget what was remembered of them: they are others' business."""
         for session_id in session_ids:
-            self._to_connect.pop(session_id, None)
-            self._dialled.pop(session_id, None)
+            for remembered in (self._to_connect, self._dialled, self._revived, self._backoff_s):
+                remembered.pop(session_id, None)
+            timer = self._backing_off.pop(session_id, None)
+            if timer is not None:
+                timer.cancel()
             await self._connections.release(session_id=session_id)
 
     def evidence(self) -> dict[str, datetime]:

@@ -45,6 +45,14 @@ class LinkListener(Protocol):
         ...
 
 
+class NumberForgetter(Protocol):
+    """Somebody above who keeps something of a number for as long as its sessions are known."""
+
+    async def forget(self, tx: Tx, number: Number, *, limit: int) -> int:
+        """Remove at most `limit` of it, unless the number is linked; how many."""
+        ...
+
+
 class SpeakerBook(Protocol):
     """Who can say something for whom, by the linked numbers."""
 

@@ -105,32 +105,35 @@ class States:
             self._told[session_id] = news
             return
 
-        async def tell(tx: Tx) -> bool:
-            owner = await self._book.owner(tx, session_id=session_id)
-            if owner is None or owner.holder != self._worker_id:
-                return False
-            paused = owner.paused_until is not None and owner.paused_until > self._clock.now()
-            ends = paused and owner.guessed and state is SessionState.CONNECTED
-            if paused and not ends:
-                return False
-            if state is SessionState.CONNECTED:
-                await self._book.connected(tx, session_id=session_id)
-                told_here = told is not None and told.fence == news.fence
-                if owner.just_linked and owner.paused_until is None and not told_here:
-                    return True  # as its linking has told
-            await self._sessions.connection(
-                tx,
-                client_id=owner.client_id,
-                session_id=session_id,
-                state=state,
-                reason=reason,
-                ends_pause=owner.paused_until if ends else None,
-            )
-            return True
-
-        if await self._database.run(tell):
+        same_hold = told is not None and told.fence == news.fence
+        write = partial(self._write, session_id=session_id, state=state, reason=reason, same_hold=same_hold)
+        if await self._database.run(write):
             self._told[session_id] = news
             self._sessions.wake()
+
+    async def _write(self, tx: Tx, *, session_id: str, state: SessionState, reason: str, same_hold: bool) -> bool:
+        """Whether it was this worker's to tell; `same_hold`: something was told already since it holds the phone."""
+        owner = await self._book.owner(tx, session_id=session_id)
+        if owner is None or owner.holder != self._worker_id:
+            return False
+        connected = state is SessionState.CONNECTED
+        paused = owner.paused_until is not None and owner.paused_until > self._clock.now()
+        ends = paused and owner.guessed and connected
+        if paused and not ends:
+            return False
+        if connected:
+            await self._book.connected(tx, session_id=session_id)
+            if owner.just_linked and owner.paused_until is None and not same_hold:
+                return True  # as its linking has told
+        await self._sessions.connection(
+            tx,
+            client_id=owner.client_id,
+            session_id=session_id,
+            state=state,
+            reason=reason,
+            ends_pause=owner.paused_until if ends else None,
+        )
+        return True
 
     async def _ended(self, event: ConnectionChanged) -> None:
         """Whoever hears it, as with a restriction: WhatsApp says so of the account, not of a connection."""

@@ -68,6 +68,7 @@ class Event:
     data: Mapping[str, Any]
     at: datetime
     session_id: str | None = None
+    trace: str | None = None  # the ``traceparent`` of the matter that it is part of
 
 
 class Seed(NamedTuple):
@@ -191,7 +192,7 @@ class Endpoint:
         return failed if off is None or self.off else replace(failed, off=off, off_at=now)
 
     def resting(self, now: datetime, asked: timedelta) -> Self:
-        """Paused as a whole, for as long as it `asked` at least; what was on its way already tells nothing new else."""
+        """Paused as a whole, for as long as it `asked` at least; what was on its way already pauses it no longer."""
         rested = self
         if (self.failures >= PAUSED_AFTER or self.pauses) and (self.resume_at is None or self.resume_at <= now):
             rest = min(FIRST_REST * 2 ** min(self.pauses, 10), LONGEST_REST)
@@ -228,6 +229,7 @@ class Delivery:
     due_at: datetime
     seq: int = 0  # given by the table: grows, with gaps
     session_id: str | None = None
+    trace: str | None = None
     state: DeliveryState = DeliveryState.PENDING
     tried: bool = False
     attempts: int = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -15,9 +16,10 @@ from passerelle.db import Database, Tx
 from passerelle.errors import Invalid, Unavailable
 from passerelle.logs import tell_of
 from passerelle.metrics.counters import Metrics
+from passerelle.tracing.ports import UNTRACED, Kind, Span, Tracer, Value
 from passerelle.webhooks.faults import SecretLost
 from passerelle.webhooks.keys import EndpointKeys, body_of
-from passerelle.webhooks.model import Endpoint, Outcome
+from passerelle.webhooks.model import Delivery, Endpoint, Outcome
 from passerelle.webhooks.ports import Claimed, DeliveryQueue, EndpointBook, Post, Room
 from passerelle.webhooks.service import CHANNEL
 
@@ -44,6 +46,7 @@ class Tools:
     answer_limit_s: float = ANSWER_LIMIT_S
     lease: timedelta = LEASE
     metrics: Metrics = field(default_factory=Metrics)
+    tracer: Tracer = UNTRACED
 
 
 class _Ended(NamedTuple):
@@ -116,7 +119,9 @@ class DeliveryPump:
     async def _deliver(self, claimed: Claimed) -> None:
         tell_of(client=claimed.endpoint.client_id)
         try:
-            outcome = await self._try(claimed)
+            with self._span(claimed) as span:
+                outcome = await self._try(claimed)
+                _tell(span, outcome)
         except Exception:  # it counts as a try, or it would come back for ever
             log.exception("❌ Webhook broke", webhook=claimed.endpoint.id)
             outcome = Outcome(error="internal_error")
@@ -134,7 +139,7 @@ class DeliveryPump:
             answer = await self._tools.post.post(
                 endpoint.url,
                 body=body.encode(),
-                headers=self._tools.keys.headers(endpoint, delivery, body, now=self._tools.clock.now()),
+                headers=self._headers(endpoint, delivery, body),
                 limit_s=self._tools.answer_limit_s,
                 keep_bytes=KEPT_BYTES,
             )
@@ -144,6 +149,25 @@ class DeliveryPump:
             return Outcome(error=str(error.members.get("reason", error.code)))
         text = answer.text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
         return Outcome(status=answer.status, text=text, retry_after=answer.retry_after)
+
+    def _headers(self, endpoint: Endpoint, delivery: Delivery, body: str) -> dict[str, str]:
+        """What goes with `body`: who receives it may go on with the trace, where there is one."""
+        headers = self._tools.keys.headers(endpoint, delivery, body, now=self._tools.clock.now())
+        trace = self._tools.tracer.traceparent()
+        return headers if trace is None else headers | {"traceparent": trace}
+
+    def _span(self, claimed: Claimed) -> AbstractContextManager[Span]:
+        """The address is not told: tokens stand in it, and it is the client's own."""
+        endpoint, delivery, _ = claimed
+        known: dict[str, Value] = {
+            "http.request.method": "POST",
+            "passerelle.client.id": endpoint.client_id,
+            "passerelle.webhook.id": endpoint.id,
+            "passerelle.event.id": delivery.id,
+            "passerelle.event.type": delivery.type,
+            "http.request.resend_count": delivery.attempts,
+        }
+        return self._tools.tracer.span("POST", kind=Kind.CLIENT, attributes=known, parent=delivery.trace or "")
 
     async def _settle_together(self, ended: list[_Ended]) -> list[None]:
         now, tools = self._tools.clock.now(), self._tools
@@ -179,3 +203,10 @@ class DeliveryPump:
                 await self._due.wait()
         except TimeoutError:
             return
+
+
+def _tell(span: Span, outcome: Outcome) -> None:
+    if outcome.status is not None:
+        span.tell({"http.response.status_code": outcome.status})
+    if outcome.reason is not None:
+        span.failed(outcome.error or str(outcome.status))

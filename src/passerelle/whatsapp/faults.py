@@ -1,6 +1,6 @@
-"""How a provider says no while a phone is being linked; one leaf per outcome of `reference` and API.md."""
+"""How a provider says no. `FAULTS` are those of linking, one leaf per outcome of `reference` and API.md."""
 
-from passerelle.errors import Conflict, Invalid, PasserelleError, Rejected, Text, Unavailable
+from passerelle.errors import Conflict, Invalid, NotFound, PasserelleError, Rejected, Text, Unavailable
 
 
 class InvalidPhone(Invalid):
@@ -103,6 +103,14 @@ class AnotherPhone(Conflict):
         "It was unlinked again. Scan with the phone of the number you asked for, or ask for its own.",
         "Il a été délié. Scannez avec le téléphone du numéro demandé, ou demandez un code pour le sien.",
     )
+
+
+class MediumGone(NotFound):
+    """WhatsApp keeps this medium no more."""
+
+    code = "medium_gone"
+    text = Text("WhatsApp keeps this medium no more.", "WhatsApp ne conserve plus ce média.")
+    hint = Text("Ask its sender to send it again.", "Demandez à son expéditeur de le renvoyer.")
 
 
 class NotOffered(Invalid):

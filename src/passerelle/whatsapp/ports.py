@@ -124,7 +124,7 @@ class IncomingMedia(Protocol):
 class Connections(Protocol):
     """The connections of linked phones that this process keeps. How they are is told as `ConnectionChanged`.
 
-    A provider without connections of its own (the Cloud API) says *connected* at once.
+    A provider without connections of its own (the Cloud API) says *connected* once Meta lets us use the number.
     """
 
     async def hold(self, *, session_id: str, device: str, proxy: str | None) -> None:
@@ -148,6 +148,7 @@ class DeviceKeys(Protocol):
 
         Raises:
             NotFound: this provider has no such device.
+            Unavailable: where they are kept is away.
         """
         ...
 
@@ -156,6 +157,7 @@ class DeviceKeys(Protocol):
 
         Raises:
             Invalid: these are no such keys.
+            Unavailable: where they are to be kept is away.
         """
         ...
 
@@ -169,7 +171,6 @@ class Abilities:
     deletions: bool = True  # that somebody deleted a message for everybody is told
     view_once: bool = True  # that something came which can be viewed once is told
     device_keys: bool = False
-    template_language: bool = False  # templates are WhatsApp's own, approved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ from passerelle.whatsapp.adapters.multidevice.answers import (
     sending_fault,
     upload_fault,
 )
-from passerelle.whatsapp.adapters.multidevice.faults import MediumGone
 from passerelle.whatsapp.adapters.multidevice.members import fault_members, read_fault
 from passerelle.whatsapp.faults import (
     InvalidPhone,
+    MediumGone,
     PasskeyRequired,
     ProviderMisconfigured,
     ProviderRateLimited,

@@ -1,14 +1,19 @@
 """Events on their way: on the host's disk first, brought until they are kept, in their order."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
 from passerelle.errors import Text, Unavailable
+from passerelle.whatsapp.adapters.multidevice.child import Setup
+from passerelle.whatsapp.adapters.multidevice.fleet import Batch, Fleet
+from passerelle.whatsapp.adapters.multidevice.members import event_members
+from passerelle.whatsapp.adapters.multidevice.provider import MultideviceEvents
 from passerelle.whatsapp.adapters.multidevice.spool import Spool, leftovers
-from passerelle.whatsapp.model import Connection, Incoming
+from passerelle.whatsapp.model import Connection, Incoming, Revoked
 
 from .house import ALICE, BOB, House, Kept, kill
 from .wire import info, message
@@ -140,3 +145,27 @@ def test_old_news_of_connections_are_left_but_for_those_that_last(tmp_path: Path
     heir.adopt()
     assert [event["connection"] for event in heir.oldest()[1]] == ["restricted", "logged_out"]
     heir.close()
+
+
+@pytest.mark.mission("Z5")
+async def test_an_event_that_another_version_wrote_holds_up_no_other(tmp_path: Path) -> None:
+    fleet, kept = Fleet(Setup(store="", spool=tmp_path)), Kept()
+    known = Revoked(session_id="s", provider_id="M1", sender=BOB, at=datetime.now(UTC))
+    strange = [{"event": "of tomorrow"}, event_members(known) | {"mood": "good"}, {}]
+    fleet.batches.put_nowait(Batch(None, 0, [*strange, event_members(known)]))
+    telling = asyncio.create_task(MultideviceEvents(fleet).tell_for_ever(kept))
+    await eventually(lambda: bool(kept.events) or telling.done())
+    telling.cancel()
+    await asyncio.wait({telling})
+    assert kept.events == [known]
+
+
+@pytest.mark.mission("Z5")
+def test_a_spool_that_cannot_be_read_is_set_aside_and_hinders_no_host(tmp_path: Path) -> None:
+    (tmp_path / "spool-torn.sqlite3").write_bytes(b"no database at all" * 1000)
+    (tmp_path / "spool-well.sqlite3").touch()
+    spool = Spool(tmp_path)
+    assert spool.adopt() == 0
+    spool.close()
+    assert [left.name for left in tmp_path.glob("spool-*.sqlite3*")] == ["spool-torn.sqlite3.unreadable"]
+    assert not leftovers(tmp_path)

@@ -1,16 +1,21 @@
 """Parent and hosts, real processes, on the stand-in: what happens to one phone does not happen to another."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from neonize.events import ClientOutdatedEv, ConnectedEv, DisconnectedEv, StreamReplacedEv, TemporaryBanEv
 from neonize.proto import Neonize_pb2
 
+from passerelle.whatsapp.adapters.multidevice.child import Child
+from passerelle.whatsapp.adapters.multidevice.phone import spread_s
 from passerelle.whatsapp.faults import ProviderUnavailable
 from passerelle.whatsapp.model import Connection, ConnectionChanged
 from passerelle.whatsapp.sending import AnswerLost, DeviceGone, PhoneOffline
@@ -340,3 +345,29 @@ async def test_a_frozen_host_is_ended_and_its_phones_go_to_another(tmp_path: Pat
         await eventually(lambda: not child.alive, limit=10)
         await house.connected(f"s-{ALICE}")
         assert await child.process.wait() == -signal.SIGKILL
+
+
+async def test_what_a_former_host_heard_last_hides_nothing_newer(house: House) -> None:
+    """A phone that WhatsApp let go in one host may be held in another, while the first one lives on."""
+    (device,) = await house.hold(ALICE)
+    former = house.fleet.host_of(device)
+    assert former is not None
+    heard_at = datetime.now(UTC)
+    later = replace(former, evidence={f"s-{ALICE}": heard_at + timedelta(hours=1)})
+    former.evidence[f"s-{ALICE}"] = heard_at
+    house.fleet.children.insert(0, later)
+    assert house.fleet.evidence()[f"s-{ALICE}"] == heard_at + timedelta(hours=1)
+    house.fleet.children.remove(later)
+
+
+async def test_a_host_that_cannot_even_be_begun_leaves_no_socket_open(house: House) -> None:
+    with pytest.raises(ValueError, match="null"):
+        await Child.start(replace(house.setup, environment={"NAME": "\0"}), house.fleet._ears)
+    gc.collect()
+
+
+def test_nobody_dials_before_whatsapp_allows_it_again() -> None:
+    waits = [spread_s(3600.0) for _ in range(1000)]
+    assert min(waits) >= 3600
+    assert max(waits) <= 3630, "a day's ban is no reason to stay away for another morning"
+    assert max(waits) - min(waits) > 10, "fifty phones do not come back in one moment"

@@ -15,6 +15,7 @@ from passerelle.whatsapp.adapters.multidevice.keys import DEVICE as DEVICES
 from passerelle.whatsapp.adapters.multidevice.keys import TABLES, StoredKeys
 from passerelle.whatsapp.adapters.multidevice.neonize_engine import NeonizeEngine
 from passerelle.whatsapp.adapters.multidevice.store import PostgresStore, SqliteStore, device_store, read_store
+from passerelle.whatsapp.faults import ProviderUnavailable
 
 from .keys_parts import DEVICE, OTHER, put_whole_device
 
@@ -150,3 +151,9 @@ def test_without_postgres_the_devices_lie_in_a_file_of_their_own(tmp_path: Path)
         assert read_store(store.name) == store
     with pytest.raises(Misconfigured):
         device_store("postgres://u:p@[x/y", data_dir=tmp_path)
+
+
+async def test_a_device_store_that_is_away_takes_no_keys_and_says_so(store: SqliteStore) -> None:
+    keys = await StoredKeys(store, make=never).export(device=DEVICE)
+    with pytest.raises(ProviderUnavailable):
+        await StoredKeys(PostgresStore("postgres://nobody@127.0.0.1:1/nothing"), make=never).restore(keys)

@@ -2,14 +2,17 @@
 
 import asyncio
 import base64
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
 from passerelle.errors import PasserelleError, Text, Unavailable
-from passerelle.whatsapp.adapters.multidevice.faults import MediumGone
-from passerelle.whatsapp.model import STATUS_RECIPIENT, Attachment, MessageType, Receipt, ReceiptKind
+from passerelle.whatsapp.adapters.multidevice.sender import copy
+from passerelle.whatsapp.faults import MediumGone
+from passerelle.whatsapp.model import STATUS_RECIPIENT, Attachment, Medium, MessageType, Receipt, ReceiptKind
 from passerelle.whatsapp.sending import AnswerLost, DeviceGone, NotHandedOver, PhoneOffline, Remedy, SendRefused
 
 from .house import ALICE, BOB, CAROL, House, outgoing
@@ -216,3 +219,19 @@ async def test_what_is_far_too_large_is_not_brought(house: House, tmp_path: Path
     assert refused.value.reason == "medium_too_large"
     assert house.log("upload") == []
     assert outgoing(device).to == BOB
+
+
+async def test_half_a_medium_on_a_full_disk_is_no_medium() -> None:
+    """A pipe that nobody empties stands for the disk: it takes 64 KiB of a chunk, and then no more."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield bytes(200_000)
+
+    taken, disk = os.pipe()
+    os.set_blocking(disk, False)
+    try:
+        with pytest.raises(BlockingIOError):
+            await copy(Medium(chunks=chunks()), disk)
+    finally:
+        os.close(taken)
+        os.close(disk)

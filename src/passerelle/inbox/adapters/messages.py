@@ -10,20 +10,8 @@ from passerelle.inbox.model import KeptMessage
 from passerelle.inbox.ports import CHANNEL, EventKey, Given, InboxFilter
 
 _TEXTS = (
-    *(
-        "id",
-        "client_id",
-        "session_id",
-        "user_id",
-        "provider_id",
-        "sender",
-        "sender_name",
-        "chat",
-        "type",
-        "text",
-        "raw",
-    ),
-    *("media_state", "attachment"),
+    *("id", "client_id", "session_id", "user_id", "provider_id", "sender", "sender_name", "chat", "type", "text"),
+    *("raw", "media_state", "attachment"),
 )
 _NUMBERS = ("view_once", "at_us", "received_us", "expires_us")
 _NAMES = ", ".join((*_TEXTS, *_NUMBERS))

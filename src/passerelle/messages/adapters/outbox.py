@@ -14,10 +14,11 @@ _KINDS = {rank: kind for kind, rank in RANKS.items()}
 BOUND_AT_ONCE = 5_000  # within the 3 s that a statement may take; the sweep goes on with the rest
 _INSERT = """
 INSERT INTO messages (id, client_id, user_id, session_id, recipient, content, state, created_us, order_us, due_us,
-    expires_us, updated_us, send_us, max_attempts, retry_delay_us, resend_unknown, every_failure, reference, request_id)
+    expires_us, updated_us, send_us, max_attempts, retry_delay_us, resend_unknown, every_failure, reference, request_id,
+    trace)
 VALUES (:id, :client_id, :user_id, :session_id, :recipient, :content, 'pending', :created_us, :order_us, :due_us,
     :expires_us, :db_now, :send_us, :max_attempts, :retry_delay_us, :resend_unknown, :every_failure, :reference,
-    :request_id)
+    :request_id, :trace)
 """
 _PAGE = """
 SELECT * FROM messages WHERE client_id = :client_id {wanted} ORDER BY id DESC LIMIT :at_most

@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 NOW = "(SELECT :db_now + CAST(:offset_us AS BIGINT))"
 SETTLED = """
 messages.id, messages.client_id, messages.session_id, messages.reference, messages.state, messages.attempts,
-    messages.max_attempts, messages.due_us, messages.last_error, messages.user_id, messages.recipient
+    messages.max_attempts, messages.due_us, messages.last_error, messages.user_id, messages.recipient, messages.trace
 """
 _AGENDA = """
 SELECT client_id, session_id, device, paused_until_us, linked_us,

@@ -31,6 +31,7 @@ def to_message(row: Row) -> Message:
         every_failure_counts=bool(row["every_failure"]),
         reference=row["reference"],
         request_id=row["request_id"],
+        trace=row["trace"],
         status=Status(row["state"]),
         attempts=row["attempts"],
         claims=row["claims"],
@@ -60,6 +61,7 @@ def to_new_row(message: Message, order_us: int) -> dict[str, object]:
         "every_failure": int(message.every_failure_counts),
         "reference": message.reference,
         "request_id": message.request_id,
+        "trace": message.trace,
     }
 
 
@@ -77,6 +79,7 @@ def to_settled(row: Row) -> Settled:
         last_error=row["last_error"],
         user_id=row["user_id"],
         to=row["recipient"],
+        trace=row["trace"],
     )
 
 

@@ -8,7 +8,7 @@ from passerelle.db.units import to_us
 from passerelle.messages.adapters.outbox import BOUND_AT_ONCE
 from passerelle.messages.adapters.queue import SETTLED
 from passerelle.messages.adapters.rows import log_line, to_settled
-from passerelle.messages.model import UNBOUND, UNKNOWN_BLOCKS, Settled, Status
+from passerelle.messages.model import RESTORED, UNBOUND, UNKNOWN_BLOCKS, Settled, Status
 from passerelle.messages.ports import CHANNEL
 
 CLAIMS_PER_MESSAGE = 5  # a message that killed five workers before it was even handed over is given to no sixth
@@ -22,9 +22,10 @@ _RECLAIM = f"""
 UPDATE messages SET worker_id = NULL, updated_us = :db_now,
     attempts = attempts + CASE state WHEN 'sending' THEN 1 ELSE 0 END,
     due_us = CASE state WHEN 'sending' THEN CAST(:unknown_until_us AS BIGINT) ELSE due_us END,
-    last_error = CASE WHEN state = 'sending' OR claims - attempts >= {CLAIMS_PER_MESSAGE} THEN '{INTERRUPTED}'
-        ELSE last_error END,
-    log = log || CASE WHEN state = 'sending' THEN CAST(:unknown AS TEXT)
+    last_error = CASE WHEN worker_id = '{RESTORED}' THEN worker_id
+        WHEN state = 'sending' OR claims - attempts >= {CLAIMS_PER_MESSAGE} THEN '{INTERRUPTED}' ELSE last_error END,
+    log = log || CASE WHEN worker_id = '{RESTORED}' THEN CAST(:restored AS TEXT)
+        WHEN state = 'sending' THEN CAST(:unknown AS TEXT)
         WHEN claims - attempts >= {CLAIMS_PER_MESSAGE} THEN CAST(:failed AS TEXT) ELSE '' END,
     state = CASE WHEN state = 'sending' THEN 'unknown' WHEN claims - attempts >= {CLAIMS_PER_MESSAGE} THEN 'failed'
         ELSE 'pending' END
@@ -71,6 +72,7 @@ class SqlOutboxSweep:
         lost = {
             "unknown_until_us": to_us(now + UNKNOWN_BLOCKS),
             "unknown": log_line(now, Status.UNKNOWN, INTERRUPTED),
+            "restored": log_line(now, Status.UNKNOWN, RESTORED),
             "failed": log_line(now, Status.FAILED, INTERRUPTED),
         }
         if lapsed_us is None:

@@ -12,6 +12,12 @@ from passerelle.records.model import Change, CollectionKey, Fact, Record, Source
 FACTS_AT_ONCE = 1000
 _ALL = "SELECT id, version, ops, data FROM records WHERE client_id = :client_id AND collection = :collection"
 _SOME = f"{_ALL} AND id = ANY(:ids)"
+_WAITING = """
+SELECT * FROM facts
+WHERE NOT EXISTS (SELECT 1 FROM EACH(:but AS (client_id TEXT, collection TEXT)) AS held
+    WHERE held.client_id = facts.client_id AND held.collection = facts.collection)
+ORDER BY fence, seq LIMIT :most
+"""
 
 
 class SqlRecordStore:
@@ -118,10 +124,12 @@ class SqlFactBook:
             fence=fact.fence,
         )
 
-    async def waiting(self, tx: Tx, key: CollectionKey | None = None) -> list[Fact]:
+    async def waiting(
+        self, tx: Tx, key: CollectionKey | None = None, *, but: Collection[CollectionKey] = ()
+    ) -> list[Fact]:
         """See `FactBook.waiting`."""
         if key is None:
-            rows = await tx.sql("SELECT * FROM facts ORDER BY fence, seq LIMIT :most", most=FACTS_AT_ONCE)
+            rows = await tx.sql(_WAITING, but=[_of(one) for one in but], most=FACTS_AT_ONCE)
         else:
             rows = await tx.sql(
                 "SELECT * FROM facts WHERE client_id = :client_id AND collection = :collection ORDER BY fence, seq",

@@ -26,11 +26,12 @@ SELECT * FROM webhook_endpoints WHERE id = :id AND client_id = :client_id AND re
 """
 # `replace(list, one, '') <> list` says "contains" on both databases.
 _RECORD = """
-INSERT INTO webhook_deliveries (id, endpoint_id, client_id, session_id, type, data, state, at_us, queued_us, due_us)
+INSERT INTO webhook_deliveries (id, endpoint_id, client_id, session_id, type, data, state, at_us, queued_us, due_us,
+    trace)
 SELECT new.id, endpoint.id, endpoint.client_id, new.session_id, new.type, new.data, 'pending', new.at_us, new.at_us,
-    new.at_us
+    new.at_us, new.trace
 FROM EACH(:events AS (place BIGINT, id TEXT, client_id TEXT, session_id TEXT, type TEXT, data TEXT,
-    at_us BIGINT)) AS new
+    at_us BIGINT, trace TEXT)) AS new
 JOIN webhook_endpoints AS endpoint ON endpoint.client_id = new.client_id
 WHERE endpoint.active = 1 AND endpoint.off_reason IS NULL AND endpoint.removed_us IS NULL
     AND (endpoint.events = '' OR replace(endpoint.events, '|' || new.type || '|', '') <> endpoint.events)
@@ -122,6 +123,7 @@ class SqlDeliveryBook:
                 "type": event.type.value,
                 "data": json.dumps(event.data),
                 "at_us": to_us(event.at),
+                "trace": event.trace,
             }
             for place, (event_id, event) in enumerate(events)
         ]

@@ -84,6 +84,7 @@ def to_delivery(row: Row) -> Delivery:
         due_at=from_us(row["due_us"]),
         seq=row["seq"],
         session_id=row["session_id"] or None,
+        trace=row["trace"],
         state=DeliveryState(row["state"]),
         tried=bool(row["tried"]),
         attempts=row["attempts"],

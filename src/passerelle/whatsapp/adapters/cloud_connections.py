@@ -16,9 +16,9 @@ from passerelle.whatsapp.model import Connection, ConnectionChanged
 from passerelle.whatsapp.ports import EventSink, Linking
 from passerelle.whatsapp.sending import Remedy
 
-FIELDS = "display_phone_number,verified_name,quality_rating"
-# 12 calls an hour; Meta allows 200 for all numbers of an account that sends nothing yet.
-CHECK_EVERY_S = 300.0
+# 15 calls an hour; Meta allows 200 for all numbers of an account that sends nothing yet. Well below the five minutes
+# after which a phone that has given no sign of life is connected anew (`sessions.holding`).
+CHECK_EVERY_S = 240.0
 FIRST_PAUSE_S = 1.0
 # What a refused question says of the number; a limit of calls says nothing of it.
 SAYS = {
@@ -29,25 +29,15 @@ SAYS = {
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """A number as Meta knows it: `device` its id, `phone_number` E.164, `quality` GREEN, YELLOW, RED or UNKNOWN."""
-
-    device: str
-    phone_number: str
-    name: str | None
-    quality: str | None
-
-
 class CloudAccounts:
-    """Asks Meta about numbers."""
+    """Asks Meta about numbers, by the ids that it gave them."""
 
     def __init__(self, api: CloudApi) -> None:
         """Ask `api`."""
         self._api = api
 
-    async def find(self, device: str) -> Account:
-        """The number with this id.
+    async def find(self, device: str) -> str:
+        """Which number (E.164) this is.
 
         Raises:
             CloudApiRefused: the token is not good for it; the member `reason` says what Meta says.
@@ -58,23 +48,18 @@ class CloudAccounts:
         except Refusal as refused:
             raise CloudApiRefused(reason=refused.error.reason) from None
 
-    async def ask(self, device: str) -> Account:
+    async def ask(self, device: str) -> str:
         """The same; a refusal as it is.
 
         Raises:
             Refusal: Meta says no.
             Away: it did not answer.
         """
-        told = await self._api.get(device, params={"fields": FIELDS})
+        told = await self._api.get(device, params={"fields": "display_phone_number"})
         digits = "".join(filter(str.isdecimal, str(told.get("display_phone_number") or "")))
         if not digits:
             raise Away("an answer without a phone number")
-        return Account(
-            device=device,
-            phone_number=f"+{digits}",
-            name=told.get("verified_name"),
-            quality=told.get("quality_rating"),
-        )
+        return f"+{digits}"
 
 
 @dataclass(slots=True)

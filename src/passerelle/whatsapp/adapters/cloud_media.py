@@ -5,20 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 
-from passerelle.errors import NotFound, Text
 from passerelle.whatsapp.adapters.cloud_api import CloudApi
 from passerelle.whatsapp.adapters.cloud_faults import Away, GraphError, Refusal
+from passerelle.whatsapp.faults import MediumGone
 from passerelle.whatsapp.model import Attachment, Medium
 
 GONE = frozenset({404, 410})
-
-
-class NoSuchMedium(NotFound):
-    """WhatsApp has it no more."""
-
-    code = "media_gone"
-    text = Text("WhatsApp does not have this file any more.", "WhatsApp n'a plus ce fichier.")
-    hint = Text("It keeps what came in for a few days.", "Il garde quelques jours ce qui est reçu.")
 
 
 class CloudMedia:
@@ -57,8 +49,8 @@ class CloudMedia:
             yield piece
 
 
-def _fault(error: GraphError) -> NoSuchMedium | Away:
-    return NoSuchMedium() if error.status in GONE or error.is_no_such_object else Away(error.reason)
+def _fault(error: GraphError) -> MediumGone | Away:
+    return MediumGone() if error.status in GONE or error.is_no_such_object else Away(error.reason)
 
 
 def _size(told: object, announced: int | None) -> int | None:

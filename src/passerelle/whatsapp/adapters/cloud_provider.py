@@ -10,7 +10,7 @@ from passerelle.clock import Clock
 from passerelle.redaction import Redactor
 from passerelle.whatsapp.adapters.cloud_api import BASE_URL, CloudApi
 from passerelle.whatsapp.adapters.cloud_bodies import OFFERED
-from passerelle.whatsapp.adapters.cloud_connections import Account, CloudAccounts, CloudConnections, CloudLinker
+from passerelle.whatsapp.adapters.cloud_connections import CloudAccounts, CloudConnections, CloudLinker
 from passerelle.whatsapp.adapters.cloud_limits import PER_SECOND, PER_SECOND_COEXISTENCE, Limits
 from passerelle.whatsapp.adapters.cloud_media import CloudMedia
 from passerelle.whatsapp.adapters.cloud_sender import CloudSender
@@ -25,8 +25,8 @@ class CloudProvider(Provider):
     """A provider that is called by Meta."""
 
     webhook: CloudWebhook
-    account: Callable[[str], Awaitable[Account]]
-    """What Meta knows of the number with this id: `CloudAccounts.find`."""
+    phone_number: Callable[[str], Awaitable[str]]
+    """Which number has this id of Meta's: `CloudAccounts.find`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +73,7 @@ async def open_cloud_provider(
         accounts = CloudAccounts(api)
         connections = CloudConnections(accounts, clock=clock)
         limits = Limits(clock, per_second=setting.per_second or usual)
-        abilities = Abilities(
-            types=OFFERED, linking=False, deletions=setting.coexistence, view_once=False, template_language=True
-        )
+        abilities = Abilities(types=OFFERED, linking=False, deletions=setting.coexistence, view_once=False)
         try:
             yield CloudProvider(
                 name=NAME,
@@ -87,7 +85,7 @@ async def open_cloud_provider(
                 incoming_media=CloudMedia(api),
                 reach=api.hello,
                 webhook=_webhook(setting, sessions, connections, redactor),
-                account=accounts.find,
+                phone_number=accounts.find,
             )
         finally:
             await connections.close()

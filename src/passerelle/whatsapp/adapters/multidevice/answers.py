@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from passerelle.errors import PasserelleError
-from passerelle.whatsapp.adapters.multidevice.faults import MediumGone
 from passerelle.whatsapp.faults import (
     InvalidPhone,
+    MediumGone,
     PasskeyRequired,
     ProviderMisconfigured,
     ProviderRateLimited,

@@ -106,12 +106,12 @@ class Child:
             ProviderUnavailable: it did not get ready; why is in the log.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", HOST, str(theirs.fileno())]
-            environment = None if setup.environment is None else dict(setup.environment)
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, pass_fds=(theirs.fileno(),), env=environment
-            )
+        try:
+            with theirs:
+                process = await _begin(theirs.fileno(), setup.environment)
+        except BaseException:
+            ours.close()
+            raise
         began = asyncio.get_running_loop().time()
         child = cls(process, await Frames.over(ours), ears, began, setup.silence_limit_s)
         child.frames.write(**setup.members())
@@ -251,3 +251,11 @@ class Child:
             self._said.append(text[:500])
             log.debug("neonize", pid=self.pid, line=text[:2000])
         await self.process.wait()
+
+
+async def _begin(line: int, environment: Mapping[str, str] | None) -> Process:
+    command = [sys.executable, "-m", HOST, str(line)]
+    named = None if environment is None else dict(environment)
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, pass_fds=(line,), env=named
+    )

@@ -12,13 +12,12 @@ from passerelle.errors import PasserelleError
 from passerelle.whatsapp.adapters.multidevice.answers import download_fault, upload_fault
 from passerelle.whatsapp.adapters.multidevice.dialling import Tools
 from passerelle.whatsapp.adapters.multidevice.engine import EngineError
-from passerelle.whatsapp.adapters.multidevice.faults import MediumGone
 from passerelle.whatsapp.adapters.multidevice.frames import Frames
 from passerelle.whatsapp.adapters.multidevice.linking import HostLinking
 from passerelle.whatsapp.adapters.multidevice.members import fault_members, linking_members, read_outgoing
 from passerelle.whatsapp.adapters.multidevice.outgoing import upload_kind, wire_message, with_medium
 from passerelle.whatsapp.adapters.multidevice.phone import Phone
-from passerelle.whatsapp.faults import ProviderUnavailable
+from passerelle.whatsapp.faults import MediumGone, ProviderUnavailable
 from passerelle.whatsapp.model import Connection, LinkingEvent
 from passerelle.whatsapp.sending import PhoneOffline
 

@@ -3,14 +3,6 @@
 from passerelle.errors import Invalid, NotFound, Text
 
 
-class MediumGone(NotFound):
-    """WhatsApp keeps this medium no more."""
-
-    code = "medium_gone"
-    text = Text("WhatsApp keeps this medium no more.", "WhatsApp ne conserve plus ce média.")
-    hint = Text("Ask its sender to send it again.", "Demandez à son expéditeur de le renvoyer.")
-
-
 class UnknownDevice(NotFound):
     """The device store has no such device."""
 

@@ -21,7 +21,6 @@ from passerelle.whatsapp.model import Connection, ConnectionChanged
 LOOK_EVERY_S = 5.0
 HAND_OVER_LIMIT_S = 30.0  # for one phone to be connected again, before the next one moves
 LINKING_LIMIT_S = 330.0  # an attempt lasts five minutes
-FINAL = frozenset({Connection.LOGGED_OUT, Connection.REPLACED})
 log = structlog.get_logger()
 
 
@@ -134,9 +133,10 @@ class Fleet:
         return self._fresh[device][0] if device in self._fresh else None
 
     def evidence(self) -> dict[str, datetime]:
-        """When each held phone was last heard of."""
+        """When each held phone was last heard of, in whichever host: one that has let it go remembers it too."""
         for child in self.children:
-            self._evidence |= {name: at for name, at in child.evidence.items() if name in self._held}
+            for name in child.evidence.keys() & self._held.keys():
+                self._evidence[name] = max(child.evidence[name], self._evidence.get(name, child.evidence[name]))
         return dict(self._evidence)
 
     def _load(self, child: Child) -> int:

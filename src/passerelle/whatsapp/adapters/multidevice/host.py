@@ -67,6 +67,8 @@ class Host:
         """Until the parent is gone, or `stop`; then close every connection."""
         await asyncio.to_thread(self._engine.prepare, self._store.name)
         adopted = await asyncio.to_thread(self._spool.adopt)
+        for name in self._spool.set_aside:
+            self._note("error", "❌ Events of a dead host cannot be read, their file is set aside", file=name)
         self._frames.write(push="ready", adopted=adopted)
         self._more.set()
         jobs = [asyncio.create_task(job()) for job in (self._listen, self._bring, self._tell_health)]

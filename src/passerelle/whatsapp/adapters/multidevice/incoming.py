@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,21 +67,8 @@ def message_events(event: Any, *, session_id: str, number_of: NumberOf) -> list[
         return []
     kind, text, attachment = read
     once = once or (attachment is not None and bool(getattr(_medium(content), "viewOnce", False)))
-    return [
-        Incoming(
-            session_id=session_id,
-            provider_id=info.ID,
-            sender=person(info.MessageSource, number_of),
-            at=_from_ms(info.Timestamp),
-            type=kind,
-            text=text,
-            attachment=attachment,
-            view_once=once,
-            sender_name=info.Pushname or None,
-            chat=_chat(info.MessageSource),
-            raw=_raw(event),
-        )
-    ]
+    came = _came(event, session_id, number_of)
+    return [replace(came, type=kind, text=text, attachment=attachment, view_once=once)]
 
 
 def unavailable_events(event: Any, *, session_id: str, number_of: NumberOf) -> list[SessionEvent]:
@@ -91,19 +79,7 @@ def unavailable_events(event: Any, *, session_id: str, number_of: NumberOf) -> l
     info = event.Info
     if not event.IsUnavailable or info.MessageSource.IsFromMe:
         return []
-    return [
-        Incoming(
-            session_id=session_id,
-            provider_id=info.ID,
-            sender=person(info.MessageSource, number_of),
-            at=_from_ms(info.Timestamp),
-            type=IncomingType.OTHER,
-            view_once=True,
-            sender_name=info.Pushname or None,
-            chat=_chat(info.MessageSource),
-            raw=_raw(event),
-        )
-    ]
+    return [replace(_came(event, session_id, number_of), view_once=True)]
 
 
 def receipt_events(
@@ -148,6 +124,21 @@ def _revoked(event: Any, protocol: Any, *, session_id: str, number_of: NumberOf)
         sender=person(info.MessageSource, number_of),
         at=_from_ms(info.Timestamp),
         by_admin=info.Edit == ADMIN_REVOKE,
+    )
+
+
+def _came(event: Any, session_id: str, number_of: NumberOf) -> Incoming:
+    """As far as its head tells: from whom, when, and where."""
+    info = event.Info
+    return Incoming(
+        session_id=session_id,
+        provider_id=info.ID,
+        sender=person(info.MessageSource, number_of),
+        at=_from_ms(info.Timestamp),
+        type=IncomingType.OTHER,
+        sender_name=info.Pushname or None,
+        chat=_chat(info.MessageSource),
+        raw=_raw(event),
     )
 
 

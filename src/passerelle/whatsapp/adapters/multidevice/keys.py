@@ -7,8 +7,8 @@ import io
 import json
 import sqlite3
 import zlib
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -55,11 +55,10 @@ class StoredKeys:
     async def export(self, *, device: str) -> bytes:
         """The rows of `device`, as compressed JSON."""
         try:
-            kept = await self._read(device)
+            with _reached():
+                kept = await self._read(device)
         except (sqlite3.OperationalError, asyncpg.UndefinedTableError):
             raise UnknownDevice from None
-        except (asyncpg.PostgresError, OSError, TimeoutError) as error:
-            raise ProviderUnavailable(reason="device_store_unreachable") from error
         if not kept[DEVICE]:
             raise UnknownDevice
         body = {"format": FORMAT, "device": device, "tables": kept}
@@ -82,16 +81,28 @@ class StoredKeys:
 
     async def _write(self, device: str, kept: Kept) -> None:
         try:
-            if isinstance(self._store, SqliteStore):
-                await asyncio.to_thread(_write_sqlite, self._store, device, kept)
-            else:
-                await _write_postgres(self._store, device, kept)
+            with _reached():
+                if isinstance(self._store, SqliteStore):
+                    await asyncio.to_thread(_write_sqlite, self._store, device, kept)
+                else:
+                    await _write_postgres(self._store, device, kept)
         except (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
             raise UnreadableKeys from None
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    """What PostgreSQL says of the keys, or of tables that are not there, is for who asked; all else means away."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+        raise
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise ProviderUnavailable(reason="device_store_unreachable") from error
+
+
 def _read_sqlite(store: SqliteStore, device: str) -> Kept:
-    with closing(sqlite3.connect(f"file:{store.path}?mode=ro", uri=True, timeout=20)) as file:
+    with closing(sqlite3.connect(f"{store.path.absolute().as_uri()}?mode=ro", uri=True, timeout=20)) as file:
         file.row_factory = sqlite3.Row
         file.execute("BEGIN")  # one moment for all tables
         return {

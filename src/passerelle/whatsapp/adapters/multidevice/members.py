@@ -8,7 +8,7 @@ from typing import Any
 
 from passerelle.errors import PasserelleError
 from passerelle.whatsapp import faults, sending
-from passerelle.whatsapp.adapters.multidevice.faults import MediumGone, UnknownDevice
+from passerelle.whatsapp.adapters.multidevice.faults import UnknownDevice
 from passerelle.whatsapp.model import (
     Attachment,
     CodeTyped,
@@ -53,7 +53,7 @@ _LEAVES: dict[str, type[PasserelleError]] = {
         sending.AnswerLost,
         sending.PhoneOffline,
         sending.DeviceGone,
-        MediumGone,
+        faults.MediumGone,
         UnknownDevice,
     )
 }

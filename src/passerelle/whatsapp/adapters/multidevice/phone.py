@@ -88,8 +88,7 @@ class Phone:
                 await self._stop()
                 if self._loop.time() - began > LONGEST_PAUSE_S:
                     pause_s = self._tools.first_pause_s
-                # spread: fifty phones that lost their network together shall not come back in the same moment
-                await asyncio.sleep(max(fate, pause_s) * random.uniform(0.8, 1.2))  # noqa: S311
+                await asyncio.sleep(spread_s(max(fate, pause_s)))
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         finally:
             await asyncio.shield(self._stop())
@@ -275,3 +274,11 @@ class Phone:
         client, self._client = self._client, None
         if client is not None:
             await stop_client(client, self._tools)
+
+
+def spread_s(wait_s: float) -> float:
+    """A little longer than `wait_s`, never shorter: WhatsApp may have said it, and a dial during a ban makes it longer.
+
+    Fifty phones that lost their network together shall not come back in the same moment.
+    """
+    return wait_s + min(wait_s, LONGEST_PAUSE_S) * random.uniform(0.0, 0.4)  # noqa: S311

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import structlog
 
 from passerelle.errors import Unavailable
+from passerelle.whatsapp.adapters.multidevice.answers import masked
 from passerelle.whatsapp.adapters.multidevice.child import Setup
-from passerelle.whatsapp.adapters.multidevice.faults import MediumGone
 from passerelle.whatsapp.adapters.multidevice.fleet import Batch, Fleet
 from passerelle.whatsapp.adapters.multidevice.keys import StoredKeys
 from passerelle.whatsapp.adapters.multidevice.linker import MultideviceLinker
 from passerelle.whatsapp.adapters.multidevice.members import read_event
 from passerelle.whatsapp.adapters.multidevice.sender import MEDIA_LIMIT_BYTES, MultideviceSender, spooled
 from passerelle.whatsapp.adapters.multidevice.store import Store
-from passerelle.whatsapp.faults import ProviderUnavailable
-from passerelle.whatsapp.model import Attachment, Medium, MessageType
+from passerelle.whatsapp.faults import MediumGone, ProviderUnavailable
+from passerelle.whatsapp.model import Attachment, Medium, MessageType, SessionEvent
 from passerelle.whatsapp.ports import Abilities, EventSink, OutgoingMedia, Provider
 from passerelle.whatsapp.sending import PhoneOffline
 
@@ -58,7 +58,7 @@ class MultideviceEvents:
                 batch.child.acknowledge(batch.up_to)
 
     async def _bring(self, batch: Batch, sink: EventSink) -> None:
-        events = [read_event(members) for members in batch.events]
+        events = [event for event in map(_read, batch.events) if event is not None]
         pause_s = FIRST_PAUSE_S
         while True:
             try:
@@ -73,6 +73,15 @@ class MultideviceEvents:
                 return  # the next host brings them
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _read(members: Any) -> SessionEvent | None:
+    """The event; nothing for one that another version has spooled and this one cannot read: the rest must not wait."""
+    try:
+        return read_event(members)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        log.error("❌ An event of linked devices cannot be read and is left out", error=masked(repr(error)))
+        return None
 
 
 class MultideviceConnections:

@@ -56,7 +56,7 @@ class MultideviceSender:
     async def _fetched(self, outgoing: Outgoing) -> AsyncIterator[tuple[Path, Medium]]:
         try:
             async with self._media.open(outgoing) as medium, spooled(self._folder) as (path, file):
-                await _copy(medium, file)
+                await copy(medium, file)
                 yield path, medium
         except NotFound as gone:
             raise SendRefused(gone.code, Remedy.PERMANENT) from gone
@@ -87,13 +87,26 @@ def _make(folder: Path) -> tuple[int, Path]:
     return fd, Path(name)
 
 
-async def _copy(medium: Medium, file: int) -> None:
+async def copy(medium: Medium, file: int) -> None:
+    """Write all of `medium` into `file`.
+
+    Raises:
+        SendRefused: it is larger than may be sent.
+        OSError: the disk does not take it.
+    """
     size = 0
     async for chunk in medium.chunks:
         size += len(chunk)
         if size > MEDIA_LIMIT_BYTES:
             raise SendRefused("medium_too_large", Remedy.PERMANENT)
-        await asyncio.to_thread(os.write, file, chunk)
+        await asyncio.to_thread(_write, file, chunk)
+
+
+def _write(file: int, chunk: bytes) -> None:
+    """All of it: a disk that is nearly full takes the beginning, and says so at the next write only."""
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(file, left) :]
 
 
 def _check(outgoing: Outgoing) -> None:

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,11 @@ class Spool:
         self._guard = threading.Lock()
         self._file = _open(folder / f"{self._name}.sqlite3")
         self._count = 0
+        self.set_aside: list[str] = []
+        """Files of dead hosts that could not be read."""
 
     def adopt(self) -> int:
-        """Take over what dead hosts left behind; how many events."""
+        """Take over what dead hosts left behind; how many events. What nobody can read is `set_aside`."""
         found = 0
         for left in sorted(self._folder.glob("spool-*.sqlite3")):
             if left.stem == self._name:
@@ -50,7 +52,6 @@ class Spool:
                 continue  # its host lives
             try:
                 found += self._take_over(left)
-                _remove(left)
                 lock.unlink(missing_ok=True)
             finally:
                 os.close(held)
@@ -99,14 +100,18 @@ class Spool:
             os.close(self._held)
 
     def _take_over(self, left: Path) -> int:
-        other = _open(left)
         try:
-            bodies = [json.loads(body) for (body,) in other.execute("SELECT body FROM events ORDER BY seq")]
-        finally:
-            other.close()
-        fresh = [event for event in bodies if event.get("connection") not in _STALE]
+            events = _events(left)
+        except sqlite3.OperationalError:  # the disk is away or full: it may be read another time
+            raise
+        except (sqlite3.DatabaseError, ValueError):  # torn: no host would ever start beside it
+            left.rename(left.with_name(f"{left.name}.unreadable"))
+            self.set_aside.append(left.name)
+            return 0
+        fresh = [event for event in events if event.get("connection") not in _STALE]
         if fresh:
             self.put(fresh)
+        _remove(left)
         return len(fresh)
 
 
@@ -117,11 +122,20 @@ def leftovers(folder: Path) -> bool:
 
 def _open(path: Path) -> sqlite3.Connection:
     file = sqlite3.connect(path, check_same_thread=False)
-    path.chmod(0o600)
-    file.execute("PRAGMA journal_mode=WAL")
-    file.execute("PRAGMA synchronous=NORMAL")
-    file.execute("CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)")
+    try:
+        path.chmod(0o600)
+        file.execute("PRAGMA journal_mode=WAL")
+        file.execute("PRAGMA synchronous=NORMAL")
+        file.execute("CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)")
+    except BaseException:
+        file.close()
+        raise
     return file
+
+
+def _events(left: Path) -> list[dict[str, Any]]:
+    with closing(_open(left)) as file:
+        return [json.loads(body) for (body,) in file.execute("SELECT body FROM events ORDER BY seq")]
 
 
 def _lock(path: Path) -> int | None:

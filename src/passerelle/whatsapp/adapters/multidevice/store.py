@@ -41,7 +41,7 @@ class SqliteStore:
         self.path.touch(mode=0o600)
 
     def _has(self, device: str) -> bool | None:
-        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=20)) as file:
+        with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=20)) as file:
             try:
                 found = {jid for (jid,) in file.execute(f"SELECT jid FROM {_DEVICES} WHERE jid = ?", (device,))}  # noqa: S608
                 some = file.execute(f"SELECT 1 FROM {_DEVICES} LIMIT 1").fetchone()  # noqa: S608
