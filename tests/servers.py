@@ -69,8 +69,8 @@ async def eventually(ready: Callable[[], bool], what: str = "it did not come abo
     return time.monotonic() - began
 
 
-def _dying_with_us() -> list[str]:
-    """A prefix that ends the server when the test run is killed."""
+def dying_with_us() -> list[str]:
+    """A prefix that ends a process when the test run is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
@@ -130,7 +130,7 @@ class RedisServer(_Process):
         self._folder = self._folder or tempfile.mkdtemp(prefix="passerelle-redis-")
         fixed = ["--port", str(self.port), "--bind", HOST, "--dir", self._folder, "--save", "", "--appendonly", "no"]
         secret = ["--requirepass", self.password] if self.password else []
-        self._launch([*_dying_with_us(), binary, *fixed, *secret, *self._options])
+        self._launch([*dying_with_us(), binary, *fixed, *secret, *self._options])
         wait_for(self._answers, "redis-server")
         return self
 
@@ -205,7 +205,7 @@ class PostgresServer(_Process):
     def start(self) -> Self:
         settings = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
         options = [word for setting in settings for word in ("-c", setting)]
-        prefix = [*self._as_user, "--pdeathsig", "KILL"] if self._as_user else _dying_with_us()
+        prefix = [*self._as_user, "--pdeathsig", "KILL"] if self._as_user else dying_with_us()
         place = ["-D", str(self._data), "-p", str(self.port), "-h", HOST, "-k", str(self._folder)]
         command = [*prefix, str(self._bin / "postgres"), *place, *options]
         self._launch(command)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from passerelle.errors import Misconfigured
-from passerelle.settings import SECRETS, Settings, read_settings
+from passerelle.settings import SECRETS, Settings, examine_settings, read_settings
+from passerelle.values import FOREVER
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,8 @@ def test_secrets_may_come_from_files_and_are_not_shown(monkeypatch: pytest.Monke
     assert settings.secret("admin_key") == "hidden-key"
     assert "hidden-key" not in repr(settings)
     (tmp_path / "empty").write_text(" \n")
-    for useless in ("missing", "empty"):
+    (tmp_path / "latin").write_bytes("clé-secrète".encode("latin-1"))
+    for useless in ("missing", "empty", "latin"):
         monkeypatch.setenv("PASSERELLE_ADMIN_KEY_FILE", str(tmp_path / useless))
         with pytest.raises(Misconfigured, match="PASSERELLE_ADMIN_KEY_FILE"):
             read_settings()
@@ -104,7 +106,40 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
     assert read_settings().port == 9100
 
 
+def test_a_dotenv_file_that_is_no_text_is_named_and_the_rest_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes("# clé\nPASSERELLE_PORT=9100\n".encode("latin-1"))
+    monkeypatch.setenv("PASSERELLE_HOST", "::1")
+    with pytest.raises(Misconfigured, match=r"^\.env .*UTF-8"):
+        read_settings()
+    settings, wrong = examine_settings()
+    assert (settings.host, settings.port, len(wrong)) == ("::1", 8000, 1)
+
+
+def test_the_usual_data_directory_is_below_the_folder_that_a_command_is_started_in(tmp_path: Path) -> None:
+    assert read_settings().data_dir == tmp_path / "data"
+
+
 def test_production_wants_its_provider_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSERELLE_ENV", "production")
     with pytest.raises(Misconfigured, match="PASSERELLE_PROVIDER"):
+        read_settings()
+
+
+@pytest.mark.parametrize(("text", "kept"), [("forever", FOREVER), (" Forever ", FOREVER), ("30d", timedelta(days=30))])
+def test_how_long_something_is_kept_is_a_time_or_forever(
+    monkeypatch: pytest.MonkeyPatch, text: str, kept: timedelta
+) -> None:
+    monkeypatch.setenv("PASSERELLE_MESSAGE_RETENTION", text)
+    assert read_settings().message_retention == kept
+
+
+@pytest.mark.parametrize("name", ["MESSAGE", "LEAD", "AUDIT"])
+@pytest.mark.parametrize("text", ["0", "23h", "36501d", "never", "-1d"])
+def test_nothing_is_kept_for_less_than_a_day_or_for_longer_than_a_time_can_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"PASSERELLE_{name}_RETENTION", text)
+    with pytest.raises(Misconfigured, match=f"PASSERELLE_{name}_RETENTION"):
         read_settings()

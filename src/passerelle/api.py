@@ -29,6 +29,8 @@ from passerelle.records import http as records_http
 from passerelle.sandbox.host import world_app
 from passerelle.sandbox.world import World
 from passerelle.sessions import http as sessions_http
+from passerelle.tracing.http import FRAMEWORK_SILENT, Traced
+from passerelle.tracing.ports import UNTRACED
 from passerelle.webhooks import http as webhooks_http
 from passerelle.whatsapp import http as whatsapp_http
 
@@ -40,9 +42,38 @@ STREAMED = frozenset(
 def build_api(app: App, *, control: Path | None = None, pace: Pace | None = None) -> FastAPI:
     """The ASGI app over the services of `app`; who comes by the socket file `control` needs no key."""
     settings = app.settings
-    api = FastAPI(title="Passerelle", version=__version__)
+    api = FastAPI(title="Passerelle", version=__version__, telemetry=FRAMEWORK_SILENT)
     admin_key = settings.secret("admin_key")
     caller = Callers(admin_key=admin_key, control=control, clients=app.clients, limiter=app.limiter, audit=app.audit)
+    _add_rooms(api, app, caller)
+    _add_probes(api, app)
+    _add_metrics(api, app, caller)
+    mount_dashboard(api, app)
+    problems.install(api, lang=settings.lang)
+    _add_passages(api, app, pace)
+    return api
+
+
+def build_metrics_api(app: App) -> FastAPI:
+    """What a worker without an API answers: ``/metrics``, to whoever may read it."""
+    settings = app.settings
+    admin_key = settings.secret("admin_key")
+    api = FastAPI(title="Passerelle", version=__version__, openapi_url=None, telemetry=FRAMEWORK_SILENT)
+    _add_metrics(api, app, Callers(admin_key=admin_key, control=None, clients=app.clients))
+    problems.install(api, lang=settings.lang)
+    hosts = Hosts(settings.hosts, public_url=settings.public_url, open_to_all=admin_key is None)
+    api.add_middleware(Gate, lang=settings.lang, streamed=STREAMED, hosts=hosts)
+    return api
+
+
+def build_world_api(world: World, admin_key: str | None) -> FastAPI:
+    """The ASGI app of a simulated WhatsApp for gateways elsewhere; the key, when set, guards all of it."""
+    return world_app(world, guards=[Depends(Callers(admin_key=admin_key, control=None, clients=None))])
+
+
+def _add_rooms(api: FastAPI, app: App, caller: Callers) -> None:
+    """The routes of every feature; the admin's own behind his key."""
+    settings = app.settings
     admin = [Depends(caller.admin)]
     api.include_router(serving(app.media))  # first: routers are asked in turn, and who looks at a chat asks often
     api.include_router(pairing_http.routes(app.pairing, caller))
@@ -55,7 +86,7 @@ def build_api(app: App, *, control: Path | None = None, pace: Pace | None = None
     api.include_router(inbox_http.routes(app.inbox, app.media, caller))
     api.include_router(people_http.routes(app.people, caller))
     api.include_router(media_http.routes(app.media, caller))
-    api.include_router(media_http.migration_routes(app.migrations), dependencies=admin)
+    api.include_router(media_http.operator_routes(app.migrations, app.imports, app.clients), dependencies=admin)
     api.include_router(webhooks_http.routes(app.webhooks, caller))
     api.include_router(clients_http.routes(app.clients), dependencies=admin)
     api.include_router(audit_http.routes(app.audit), dependencies=admin)
@@ -72,32 +103,17 @@ def build_api(app: App, *, control: Path | None = None, pace: Pace | None = None
         keys = admin if settings.env == "production" else [Depends(caller)]
         api.include_router(app.sandbox.router, dependencies=keys)
     api.include_router(health.routes(app.diagnosis, caller.sees_all, lang=settings.lang))
-    _add_probes(api, app)
-    _add_metrics(api, app, caller)
-    mount_dashboard(api, app)
-    problems.install(api, lang=settings.lang)
-    hosts = Hosts(settings.hosts, public_url=settings.public_url, open_to_all=admin_key is None)
+
+
+def _add_passages(api: FastAPI, app: App, pace: Pace | None) -> None:
+    """What every request passes; the last one first."""
+    settings = app.settings
+    hosts = Hosts(settings.hosts, public_url=settings.public_url, open_to_all=settings.secret("admin_key") is None)
     api.add_middleware(Trail, audit=app.audit)
     api.add_middleware(Gate, lang=settings.lang, streamed=STREAMED, hosts=hosts, pace=pace)
     api.add_middleware(Counted, metrics=app.metrics)
-    return api
-
-
-def build_metrics_api(app: App) -> FastAPI:
-    """What a worker without an API answers: ``/metrics``, to whoever may read it."""
-    settings = app.settings
-    admin_key = settings.secret("admin_key")
-    api = FastAPI(title="Passerelle", version=__version__, openapi_url=None)
-    _add_metrics(api, app, Callers(admin_key=admin_key, control=None, clients=app.clients))
-    problems.install(api, lang=settings.lang)
-    hosts = Hosts(settings.hosts, public_url=settings.public_url, open_to_all=admin_key is None)
-    api.add_middleware(Gate, lang=settings.lang, streamed=STREAMED, hosts=hosts)
-    return api
-
-
-def build_world_api(world: World, admin_key: str | None) -> FastAPI:
-    """The ASGI app of a simulated WhatsApp for gateways elsewhere; the key, when set, guards all of it."""
-    return world_app(world, guards=[Depends(Callers(admin_key=admin_key, control=None, clients=None))])
+    if app.tracer is not UNTRACED:
+        api.add_middleware(Traced, tracer=app.tracer)
 
 
 def _add_metrics(api: FastAPI, app: App, caller: Callers) -> None:

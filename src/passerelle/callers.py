@@ -148,7 +148,7 @@ class Callers:
             return self._everything
         clients, shown = self._clients, _shown(request)
         if clients is not None and shown:
-            known = await clients.caller(shown.decode())
+            known = await clients.caller(shown.decode("latin-1"))
             if known is not None:
                 return known
         if self._admin_key is not None or (clients is not None and await clients.any_key()):
@@ -184,7 +184,7 @@ def tell_standing(scope: Scope, headers: MutableHeaders) -> None:
 
 
 def _shown(request: Request) -> bytes:
-    """The key that comes with a request, in whichever header."""
+    """The key that comes with a request, in whichever header: the bytes that were sent, which are read as Latin-1."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    return given.encode()
+    given = token.strip(" \t") if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    return given.encode("latin-1")

@@ -15,6 +15,11 @@ def rfc3339(when: datetime) -> str:
     return when.isoformat().replace("+00:00", "Z")
 
 
+def first_id(prefix: str, when: datetime) -> str:
+    """Every id that `Clock.new_id` makes from then on sorts after it, every earlier one before it."""
+    return f"{prefix}_{max(int(when.timestamp() * 1000), 0):011x}"
+
+
 class Alarm:
     """Something to call when its time has come, unless cancelled first."""
 

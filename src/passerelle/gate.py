@@ -87,7 +87,7 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        self._hosts.check(scope["headers"], path)
+        self._hosts.check(scope["headers"], path, http_version=scope["http_version"])
         if scope["method"] == "POST" and path in self._streamed:
             await self._serve(receive, scope, send)
             return

@@ -1,4 +1,4 @@
-"""How the gateway is, for people and for those that restart it (API.md, Health)."""
+"""How the gateway is, for people and for those that restart it (docs/diagnosis.md)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -43,14 +43,16 @@ class Hosts:
         self._any = "*" in self._names or not (self._names or open_to_all)
         self._known = lru_cache(maxsize=256)(self._is_ours)
 
-    def check(self, headers: Sequence[tuple[bytes, bytes]], path: str) -> None:
-        """Let a request pass that names us.
+    def check(self, headers: Sequence[tuple[bytes, bytes]], path: str, *, http_version: str = "1.1") -> None:
+        """Let a request pass that names us; a probe may name nobody where that is no fault (HTTP/1.0).
 
         Raises:
             HostUnreadable: nobody knows whom it names.
             HostUnknown: it names somebody else.
         """
         named = [value for name, value in headers if name == b"host"]
+        if not named and path in PROBES and http_version == "1.0":
+            return
         if len(named) != 1:
             raise HostUnreadable
         if not self._any and path not in PROBES and not self._known(named[0]):

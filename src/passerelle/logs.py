@@ -1,5 +1,6 @@
 """What the gateway says while it works: one line per event, for people or for machines, never with a secret."""
 
+import asyncio
 import logging
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import structlog
 from passerelle.redaction import Redactor
 
 IDS = ("client", "session", "message")
+log = structlog.get_logger()
 
 
 def processors(redactor: Redactor, *, as_json: bool, colours: bool = False) -> list[structlog.typing.Processor]:
@@ -60,3 +62,13 @@ def tell_of(**ids: str | None) -> None:
 def tell_of_nobody() -> None:
     """The next line is of another matter."""
     structlog.contextvars.unbind_contextvars(*IDS)
+
+
+def tell_if_broken(task: asyncio.Task[Any], what: str) -> None:
+    """Say at once when `task` breaks, which nobody waits for before the end; `what` names it."""
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(f"❌ {what} broke", exc_info=error)
+
+    task.add_done_callback(ended)

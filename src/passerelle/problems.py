@@ -24,7 +24,7 @@ KINDS: dict[type[PasserelleError], int] = {
     Rejected: 502,
     Unavailable: 503,
 }
-CODES = {  # where API.md names another status than the kind's
+CODES = {  # where another status than the kind's is promised
     "pairing_in_progress": 429,
     "provider_rate_limited": 429,
     "rate_limited": 429,

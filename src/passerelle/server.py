@@ -17,6 +17,7 @@ from passerelle.app import App, make_data_dir, open_app
 from passerelle.db.url import SqliteTarget, read_url
 from passerelle.errors import Misconfigured
 from passerelle.listening import Listener, held, tcp_socket, unix_socket
+from passerelle.logs import tell_if_broken
 from passerelle.processes import Children
 from passerelle.redaction import Redactor
 from passerelle.sandbox.host import hold_world
@@ -147,6 +148,7 @@ async def _control(api: FastAPI, path: Path) -> AsyncIterator[None]:
     """The control socket, now or as soon as no other process of the data directory has it."""
     known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(_hold_control(api, path, known))
+    tell_if_broken(task, f"Serving {path.name}")
     try:
         await asyncio.wait([task, known], return_when=asyncio.FIRST_COMPLETED)
         if task.done():

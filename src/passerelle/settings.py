@@ -1,83 +1,26 @@
-"""Every knob, typed, read once by the command line; API.md lists them."""
+"""Every knob, typed, read once by the command line; docs/settings.md tells of each."""
 
-import ipaddress
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from passerelle.clients.rate import Rate, read_rate
+from passerelle.clients.rate import Rate
 from passerelle.errors import Misconfigured
-
-_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*")
-_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB)?\s*", re.IGNORECASE)
-_BYTES = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, None: 1}
-_ISO = TypeAdapter(timedelta)
-
-
-def _read_span(value: object) -> object:
-    """``90``, ``30s``, ``5m``, ``2h`` or ISO 8601 as a time span."""
-    if not isinstance(value, str):
-        return value
-    match = _SPAN.fullmatch(value)
-    if match is None:
-        return _ISO.validate_python(value)
-    try:
-        return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
-    except OverflowError:
-        raise ValueError("longer than any time") from None
-
-
-class _UnreadableFile(Misconfigured):
-    """A file that ``NAME_FILE`` names, and that holds no secret."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name} {why}.")
-        self.name = name
-
-
-def _read_size(value: object) -> object:
-    """``2000000``, ``16 MB`` or ``2 GB`` as bytes."""
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    try:
-        return value if match is None else int(float(match[1]) * _BYTES[match[2] and match[2].upper()])
-    except OverflowError:
-        raise ValueError("larger than any disk") from None
-
-
-def _read_rate(value: object) -> object:
-    """``600/m,burst=100`` as a rate, ``off`` as none."""
-    return read_rate(value) if isinstance(value, str) else value
-
-
-def _read_limits(value: object) -> object:
-    """``image=20MB,video=500MB`` as bytes by sort."""
-    if not isinstance(value, str):
-        return value
-    pairs = [one.partition("=") for one in value.split(",") if one.strip()]
-    return {sort.strip().lower(): size.strip() for sort, _, size in pairs}
-
-
-def _check_networks(value: str) -> str:
-    """Addresses and networks between commas; what is neither would be trusted by nobody, and nobody would know."""
-    for one in value.split(","):
-        ipaddress.ip_network(one.strip(), strict=False)
-    return value
-
+from passerelle.values import (
+    MediaLimits,
+    Proxies,
+    RateLimit,
+    Retention,
+    Size,
+    Span,
+    UnreadableFile,
+    read_secret,
+    why_unreadable,
+)
 
 SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD", "KV_REST_API_URL", "KV_REST_API_TOKEN"),
@@ -88,12 +31,6 @@ SECRETS = (
 )
 # Blank, these are a finding: somebody meant to fill them in.
 KEPT_BLANK = frozenset({"REDIS_URL", "KV_REST_API_URL", "UPSTASH_REDIS_REST_URL"})
-Span = Annotated[timedelta, BeforeValidator(_read_span)]
-Size = Annotated[int, BeforeValidator(_read_size), Interval(ge=1)]
-RateLimit = Annotated[Rate | None, NoDecode, BeforeValidator(_read_rate)]
-Proxies = Annotated[str, AfterValidator(_check_networks)]
-MediaSort = Literal["image", "video", "audio", "document"]
-MediaLimits = Annotated[dict[MediaSort, Size], NoDecode, BeforeValidator(_read_limits)]
 
 
 def _named(name: str, *others: str, default: Any) -> Any:
@@ -111,9 +48,7 @@ class Settings(BaseSettings):
     trusted_proxies: Proxies = _named("PASSERELLE_TRUSTED_PROXIES", default="127.0.0.1,::1")
     max_connections: Annotated[int, Interval(ge=10)] = _named("PASSERELLE_MAX_CONNECTIONS", default=2000)
     port: Annotated[int, Interval(ge=0, le=65535)] = _named("PASSERELLE_PORT", "PORT", default=8000)
-    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = _named(
-        "PASSERELLE_DATA_DIR", default=Path.cwd() / "data"
-    )
+    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = _named("PASSERELLE_DATA_DIR", default=Path("data"))
     database_url: SecretStr | None = _named("DATABASE_URL", default=None)
     redis_url: SecretStr | None = _named("REDIS_URL", default=None)
     redis_host: str | None = _named("REDIS_HOST", default=None)
@@ -172,7 +107,9 @@ class Settings(BaseSettings):
     attempt_limit: Span = _named("PASSERELLE_ATTEMPT_LIMIT", default=timedelta(seconds=20))
     lock_ttl: Span = _named("PASSERELLE_LOCK_TTL", default=timedelta(minutes=5))
     job_timeout: Span = _named("PASSERELLE_JOB_TIMEOUT", default=timedelta(minutes=5))
-    audit_retention: Span = _named("PASSERELLE_AUDIT_RETENTION", default=timedelta(days=365))
+    message_retention: Retention = _named("PASSERELLE_MESSAGE_RETENTION", default=timedelta(days=365))
+    lead_retention: Retention = _named("PASSERELLE_LEAD_RETENTION", default=timedelta(days=365))
+    audit_retention: Retention = _named("PASSERELLE_AUDIT_RETENTION", default=timedelta(days=365))
     probation: Span = _named("PASSERELLE_PROBATION", default=timedelta(seconds=2))
     lang: Literal["en", "fr"] = _named("PASSERELLE_LANG", default="en")
     log: Literal["console", "json"] | None = _named("PASSERELLE_LOG", default=None)
@@ -203,7 +140,7 @@ class Settings(BaseSettings):
         for name in SECRETS:
             path = kept.pop(f"{name}_FILE", None)
             if path is not None and name not in kept:
-                kept[name] = _read_file(f"{name}_FILE", Path(path))
+                kept[name] = read_secret(f"{name}_FILE", Path(path))
         return kept
 
     @property
@@ -269,9 +206,14 @@ def examine_settings(**given: Any) -> tuple[Settings, list[str]]:
                 name = str(one["loc"][0])
                 wrong.append(f"{name}: {one['msg']}")
                 chosen |= _default_of(name)
-        except _UnreadableFile as error:
+        except UnreadableFile as error:
             wrong.append(str(error))
             chosen[error.name] = ""
+        except (OSError, UnicodeDecodeError) as error:
+            if "_env_file" in chosen:
+                raise
+            wrong.append(f".env cannot be read: {why_unreadable(error)}.")
+            chosen["_env_file"] = None
         else:
             named = tuple(line.partition(":")[0] for line in wrong)
             return settings, wrong + [line for line in _at_odds(settings) if not line.startswith(named)]
@@ -298,14 +240,3 @@ def _at_odds(settings: Settings) -> list[str]:
 
 def _is_blank(value: object) -> bool:
     return isinstance(value, str) and not value.strip()
-
-
-def _read_file(name: str, path: Path) -> str:
-    """What `path` holds, named by ``NAME_FILE`` instead of ``NAME`` (container secrets)."""
-    try:
-        text = path.read_text("utf-8").strip()
-    except OSError as error:
-        raise _UnreadableFile(name, f"cannot be read: {error.strerror}") from None
-    if not text:
-        raise _UnreadableFile(name, "names an empty file")
-    return text

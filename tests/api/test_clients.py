@@ -252,6 +252,15 @@ ADMIN_ROUTES = [
 ]
 
 
+async def test_an_admin_key_with_accents_is_known_by_its_own_bytes(tmp_path: Path) -> None:
+    """Programs send a header in UTF-8, and a server reads it as Latin-1."""
+    secret = "l'été, à bientôt, voilà"
+    async with opened(tmp_path, admin_key=SecretStr(secret)) as (_, api):
+        for name, value in ((b"Authorization", b"Bearer " + secret.encode()), (b"X-API-Key", secret.encode())):
+            assert (await api.get("/api/clients", headers={name: value})).status_code == 200
+        is_problem(await api.get("/api/clients", headers={b"X-API-Key": secret.encode("latin-1")}), 401, "key_missing")
+
+
 @pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
 async def test_what_is_for_the_admin_is_for_nobody_else(api: Api, method: str, path: str) -> None:
     client = await made(api)

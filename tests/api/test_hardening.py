@@ -230,10 +230,17 @@ async def test_a_gateway_answers_by_its_own_names(
         assert (await client.get("/healthz", headers=headers)).status_code == 200
 
 
-async def test_two_hosts_or_none_are_no_host(tmp_path: Path) -> None:
+async def test_two_hosts_or_none_are_no_host_but_for_probes_of_http_1_0(tmp_path: Path) -> None:
     async with gateway(tmp_path, working=False) as app:
         api = build_api(app)
-        for hosts in ([], [(b"host", b"localhost"), (b"host", b"other.example")]):
+        two = [(b"host", b"localhost"), (b"host", b"other.example")]
+        for hosts, version, path, status in (
+            ([], "1.1", "/healthz", 400),
+            (two, "1.1", "/healthz", 400),
+            (two, "1.0", "/healthz", 400),
+            ([], "1.0", "/healthz", 200),  # a load balancer of the old sort names nobody
+            ([], "1.0", "/api/contractors", 400),
+        ):
             told: list[Message] = []
 
             async def receive() -> Message:
@@ -242,9 +249,10 @@ async def test_two_hosts_or_none_are_no_host(tmp_path: Path) -> None:
             async def send(message: Message, told: list[Message] = told) -> None:
                 told.append(message)
 
-            scope = {"type": "http", "method": "GET", "path": "/healthz", "headers": hosts, "query_string": b""}
-            await api({**scope, "scheme": "http", "http_version": "1.1", "server": None, "client": None}, receive, send)
-            assert told[0]["status"] == 400
+            scope = {"type": "http", "method": "GET", "path": path, "headers": hosts, "query_string": b""}
+            rest = {"scheme": "http", "http_version": version, "server": None, "client": None}
+            await api({**scope, **rest}, receive, send)
+            assert told[0]["status"] == status, (hosts, version, path)
 
 
 @pytest.mark.parametrize(

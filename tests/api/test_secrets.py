@@ -14,6 +14,7 @@ from media.samples import picture
 from passerelle.app import App
 from passerelle.app.findings import findings_of
 from passerelle.app.secret import FILE, secret_keys
+from passerelle.errors import Misconfigured
 from passerelle.redis_link import examine
 from passerelle.sessions.model import Proxy
 from passerelle.settings import read_settings
@@ -73,6 +74,15 @@ async def test_everything_outlives_a_rotation_and_links_as_long_as_the_old_key(
         assert (await api.get(f"/api/webhooks/{hook['id']}")).status_code == 200
         assert (await api.get(f"/api/{confirm}")).status_code != 200
         assert (await api.get(link)).status_code == 403
+
+
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe"])
+def test_a_kept_key_that_is_none_stops_the_start_and_is_never_replaced(tmp_path: Path, left: bytes) -> None:
+    """As after a power cut, or a copy that went wrong: a new one would lose what the right one sealed."""
+    (tmp_path / FILE).write_bytes(left)
+    with pytest.raises(Misconfigured, match=FILE):
+        secret_keys(read_settings(data_dir=tmp_path))
+    assert (tmp_path / FILE).read_bytes() == left
 
 
 async def test_a_lost_key_is_told_by_health(tmp_path: Path) -> None:

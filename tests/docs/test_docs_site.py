@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs_site import loaded_from_elsewhere, undescribed, unlisted
+from reference import metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +22,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert "Passerelle" in (site / "index.html").read_text("utf-8")
     assert "passerelle media migrate" in (site / "docs" / "reference" / "commands.html").read_text("utf-8")
     assert "/api/messages/batch" in (site / "docs" / "reference" / "http-api.html").read_text("utf-8")
+    assert "passerelle_http_requests_total" in (site / "docs" / "reference" / "metrics.html").read_text("utf-8")
     assert "As the code reads them" in (site / "docs" / "settings.html").read_text("utf-8")
 
 
@@ -38,6 +40,14 @@ def test_a_setting_that_no_page_tells_of_is_told() -> None:
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")
     without = set(undescribed(page.replace("`REDIS_HOST`", "")))
     assert without - set(undescribed(page)) == {"docs/settings.md: REDIS_HOST is missing"}
+
+
+def test_every_metric_stands_in_the_reference_with_its_labels_and_what_it_is() -> None:
+    told = {one.name: one for one in metrics()}
+    assert told["passerelle_http_requests_total"].labels == "`method`, `route`, `status`", "before anything was counted"
+    assert told["passerelle_redis_state"].labels == "`state` (`absent`, `up`, `down`)"
+    assert {one.name for one in told.values() if not one.about} == set()
+    assert {one.name for one in told.values() if one.kind not in {"counter", "gauge", "histogram"}} == set()
 
 
 @pytest.mark.parametrize(

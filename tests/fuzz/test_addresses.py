@@ -24,7 +24,7 @@ from passerelle.outgoing.faults import UrlRefused
 from passerelle.outgoing.guard import Guard
 from passerelle.redis_link.setting import examine
 from passerelle.sessions.model import InvalidProxy, Proxy
-from passerelle.settings import MediaLimits, RateLimit, Size, Span
+from passerelle.values import MediaLimits, RateLimit, Size, Span
 from passerelle.whatsapp.faults import InvalidPhone
 from passerelle.whatsapp.names import is_business_scoped, is_name, read_phone_number
 
@@ -176,7 +176,7 @@ def test_a_file_of_messages_is_read_or_refused_by_its_line(data: str, tmp_path_f
     path = tmp_path_factory.getbasetemp() / "messages.csv"
     path.write_bytes(data.encode("utf-8", "surrogatepass"))
     with suppress(Misconfigured):
-        assert all(wish["to"] and wish["text"] for wish in read_file(path, "anna", None))
+        assert all(wish["to"] and wish["text"] for _, wish in read_file(path, "anna", None))
 
 
 @cases(200)
@@ -190,4 +190,4 @@ def test_a_file_of_messages_holds_what_was_written(
             csv.writer(file).writerows([("to", "text"), *rows])
     except UnicodeEncodeError:
         reject()
-    assert [(wish["to"], wish["text"]) for wish in read_file(path, "anna", None)] == rows
+    assert [(wish["to"], wish["text"]) for _, wish in read_file(path, "anna", None)] == rows

@@ -11,7 +11,7 @@ from typing import Self
 
 import hiredis
 
-from servers import HOST, RedisServer, _dying_with_us, free_port, wait_for
+from servers import HOST, RedisServer, dying_with_us, free_port, wait_for
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 KEYS = 20_000
@@ -45,7 +45,7 @@ class Sentinel(AnyAnswer):
         self.kill()
         file = Path(str(self._folder)) / "sentinel.conf"
         file.write_text(f"port {self.port}\nbind {HOST}\n", "utf-8")
-        self._launch([*_dying_with_us(), "redis-server", str(file), "--sentinel"])
+        self._launch([*dying_with_us(), "redis-server", str(file), "--sentinel"])
         wait_for(self._answers, "sentinel")
         return self
 

@@ -8,7 +8,7 @@ import pytest
 # What only some gateways, or the first request of a sort, need.
 LATER = frozenset(
     {"aiohttp", "alembic", "asyncpg", "bullmq", "httpx", "jinja2", "neonize", "obstore", "phonenumbers", "PIL"}
-    | {"redis", "sqlalchemy"}
+    | {"opentelemetry.exporter", "opentelemetry.sdk", "redis", "sqlalchemy"}
 )
 SERVING = """
 import passerelle.server

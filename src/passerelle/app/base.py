@@ -8,6 +8,7 @@ from passerelle.metrics.counters import Metrics
 from passerelle.redaction import Redactor
 from passerelle.redis_link import RedisLink, RedisSetting, examine
 from passerelle.settings import Settings
+from passerelle.tracing.ports import Tracer
 from passerelle.whatsapp.ports import Provider
 
 
@@ -24,6 +25,7 @@ class Ground:
     """Business time."""
     worker_id: str
     metrics: Metrics
+    tracer: Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

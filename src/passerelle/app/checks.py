@@ -1,11 +1,12 @@
 """Which checks there are: of a gateway that runs, and of one that is to."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from passerelle.app.base import Base, redis_setting
-from passerelle.app.environment import DataDirCheck, FoundCheck, LocalMediaCheck
+from passerelle.app.environment import DataDirCheck, FoundCheck, MediaOrderCheck
 from passerelle.app.findings import (
     REDIS_MISSING_IN_PRODUCTION,
     SANDBOX,
@@ -13,6 +14,8 @@ from passerelle.app.findings import (
     SETTING_WRONG,
     findings_of,
 )
+from passerelle.app.stores import media_findings, store_names
+from passerelle.app.tracing import tracing_findings
 from passerelle.coordination.adapters.sql_workers import SqlWorkerBook
 from passerelle.coordination.checks import WorkersCheck
 from passerelle.db.checks import DatabaseCheck
@@ -64,13 +67,14 @@ def compose_diagnosis(
 def doctor_checks(settings: Settings, wrong: Sequence[str], redactor: Redactor) -> list[Check]:
     """What can be looked at without a gateway, a lock or a change; `wrong` are the settings that could not be read."""
     redis = redis_setting(settings)
-    found = [*map(_wrong_setting, wrong), *findings_of(settings, redis)]
+    found = [*map(_wrong_setting, wrong), *findings_of(settings, redis), *media_findings(settings)]
+    found += tracing_findings(os.environ)
     return [
         *_standing(settings, found),
         *_redis_checks(redis, redactor),
         *_wanted(found),
         OutsideCheck(settings.secret("database_url"), data_dir=settings.data_dir),
-        LocalMediaCheck(),
+        MediaOrderCheck(store_names(settings)),
     ]
 
 

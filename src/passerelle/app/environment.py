@@ -11,6 +11,8 @@ from pathlib import Path
 
 from passerelle.diagnostics.model import Finding, Level
 from passerelle.errors import Text
+from passerelle.media.checks import listed_stores
+from passerelle.media.model import StoreName
 
 NEARLY_FULL_BYTES, FULL_BYTES = 200_000_000, 20_000_000
 _MB = 1_000_000
@@ -87,8 +89,8 @@ class DataDirCheck:
         return [await asyncio.to_thread(self._look)]
 
     def _look(self) -> Finding:
-        folder = _nearest(self._folder)
         try:
+            folder = _nearest(self._folder)
             if folder == self._folder:
                 _write_and_remove(folder)
             elif not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -96,7 +98,7 @@ class DataDirCheck:
             return self._room(folder)
         except OSError as error:
             finding = DISK_FULL if error.errno in _NO_ROOM else DATA_DIR_NOT_WRITABLE
-            return replace(finding, evidence=f"{folder}: {error.strerror}")
+            return replace(finding, evidence=f"{self._folder}: {error.strerror}")
 
     def _room(self, folder: Path) -> Finding:
         free = self._free_bytes(folder)
@@ -108,18 +110,23 @@ class DataDirCheck:
         return Finding(id="DATA_DIR_OK", level=Level.OK, what=_WRITABLE, evidence=seen)
 
 
-class LocalMediaCheck:
-    """See `Check`: media are kept on the disk of the data directory, so it must be well."""
+class MediaOrderCheck:
+    """See `Check`: where media are kept; the disk of the data directory takes them in, so it must be well."""
 
     name = "media"
     group = "media"
     title = Text("Where media are kept", "Où les médias sont conservés")
     needs = (DataDirCheck.name,)
 
+    def __init__(self, stores: Sequence[StoreName]) -> None:
+        """In this order; none of them is asked."""
+        self._stores = stores
+
     async def run(self) -> list[Finding]:
         """See `Check.run`."""
-        what = Text("Media are kept on the local disk.", "Les médias sont conservés sur le disque local.")
-        return [Finding(id="MEDIA_LOCAL", level=Level.OK, what=what, evidence="local disk")]
+        listed = listed_stores(self._stores)
+        what = Text(f"Media are kept in this order: {listed}.", f"Ordre des stockages de médias : {listed}.")
+        return [Finding(id="MEDIA_ORDER", level=Level.OK, what=what, evidence=listed)]
 
 
 class FoundCheck:

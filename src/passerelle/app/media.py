@@ -8,12 +8,11 @@ import structlog
 
 from passerelle.app.base import Ground, own_url
 from passerelle.app.secret import secret_keys
+from passerelle.app.stores import CLOUDINARY, S3, SUPABASE, missing
 from passerelle.coordination.adapters.memory_cache import MemoryCache
 from passerelle.coordination.adapters.redis_cache import RedisCache
 from passerelle.coordination.cached import StandInCache
 from passerelle.coordination.ports import Cache
-from passerelle.diagnostics.model import Finding, Level
-from passerelle.errors import Text
 from passerelle.media.adapters.local import LocalStore
 from passerelle.media.adapters.s3 import S3Store
 from passerelle.media.adapters.sql import SqlCopyBook, SqlMediaBook, SqlMediaSweep, SqlMigrationSweep
@@ -21,6 +20,7 @@ from passerelle.media.adapters.sql_usage import SqlUsage
 from passerelle.media.adapters.sql_waiting import SqlWaiting
 from passerelle.media.chain import StoreChain
 from passerelle.media.images import Images
+from passerelle.media.imports import Imports
 from passerelle.media.jobs import MediaJobs
 from passerelle.media.links import MediaLinks
 from passerelle.media.migration import Tools
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from passerelle.media.adapters.cloudinary import CloudinaryStore
     from passerelle.media.adapters.supabase import SupabaseStore
 
-CLOUDINARY = ("cloudinary_cloud_name", "cloudinary_api_key", "cloudinary_api_secret")
-SUPABASE = ("supabase_url", "supabase_service_key", "supabase_bucket")
-S3 = ("s3_bucket", "s3_access_key_id", "s3_secret_access_key")
 DISK_THREADS = 8  # of their own: a disk that hangs must not take those that everybody shares (6 on 2 CPUs)
 CLOUDINARY_API = "https://api.cloudinary.com"
 log = structlog.get_logger()
@@ -55,6 +52,7 @@ class MediaParts:
     chain: StoreChain
     mover: Mover
     migrations: Migrations
+    imports: Imports
     jobs: MediaJobs
     remote: "tuple[CloudinaryStore | SupabaseStore, ...]"
     images: Images
@@ -68,21 +66,27 @@ def compose_media(base: Ground, webhooks: Webhooks) -> MediaParts:
     images, threads = Images(), ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="media")
     local = LocalStore(settings.data_dir / "media", threads=threads)
     stores: list[MediaStore] = [*remote, *_s3(settings, base.redactor), local]
-    if _missing(settings, CLOUDINARY):
+    if missing(settings, CLOUDINARY):
         log.info("Cloudinary not configured")
     spool = Spool(
         settings.data_dir / "spool", settings.media_limit, images=images, threads=threads, with_md5=len(stores) > 1
     )
-    chain, book, copies, sweep = StoreChain(stores), SqlMediaBook(), SqlCopyBook(), SqlMediaSweep()
+    chain, book, copies, sweep = StoreChain(stores, tracer=base.tracer), SqlMediaBook(), SqlCopyBook(), SqlMediaSweep()
     telling = Telling(webhooks, clock)
     mover = Mover(spool=spool, chain=chain, book=book, copies=copies, sweep=sweep, database=database, telling=telling)
     jobs = MediaJobs(chain=chain, book=book, copies=copies, sweep=sweep, mover=mover, database=database, clock=clock)
     migrations = Migrations(
         Tools(chain=chain, mover=mover, copies=copies, sweep=SqlMigrationSweep(), database=database, clock=clock)
     )
-    library = _library(base, spool=spool, images=images, chain=chain, telling=telling)
     return MediaParts(
-        library=library, chain=chain, mover=mover, migrations=migrations, jobs=jobs, remote=remote, images=images
+        library=_library(base, spool=spool, images=images, chain=chain, telling=telling),
+        chain=chain,
+        mover=mover,
+        migrations=migrations,
+        imports=Imports(spool=spool, chain=chain, book=book, database=database, clock=clock),
+        jobs=jobs,
+        remote=remote,
+        images=images,
     )
 
 
@@ -111,17 +115,8 @@ def _links(settings: Settings) -> MediaLinks:
     return MediaLinks(secret=secret, earlier=earlier, public_url=where, ttl=settings.link_ttl)
 
 
-def media_findings(settings: Settings) -> tuple[Finding, ...]:
-    """Settings of a store that are set in part only: the store is then not used (MISSION B5)."""
-    return tuple(
-        _partial(store, missing)
-        for store, names in (("Cloudinary", CLOUDINARY), ("Supabase", SUPABASE), ("S3", S3))
-        if (missing := _missing(settings, names)) and len(missing) < len(names)
-    )
-
-
 def _cloudinary(settings: Settings, redactor: Redactor) -> "list[CloudinaryStore]":
-    if _missing(settings, CLOUDINARY):
+    if missing(settings, CLOUDINARY):
         return []
     from passerelle.media.adapters.cloudinary import CloudinaryStore  # noqa: PLC0415 -- 0.1 s, only where it is used
 
@@ -138,7 +133,7 @@ def _cloudinary(settings: Settings, redactor: Redactor) -> "list[CloudinaryStore
 
 
 def _supabase(settings: Settings, redactor: Redactor) -> "list[SupabaseStore]":
-    if _missing(settings, SUPABASE):
+    if missing(settings, SUPABASE):
         return []
     from passerelle.media.adapters.supabase import SupabaseStore  # noqa: PLC0415 -- the same
 
@@ -149,7 +144,7 @@ def _supabase(settings: Settings, redactor: Redactor) -> "list[SupabaseStore]":
 
 
 def _s3(settings: Settings, redactor: Redactor) -> list[S3Store]:
-    if _missing(settings, S3):
+    if missing(settings, S3):
         return []
     get = settings.text
     return [
@@ -168,21 +163,3 @@ def _cache(base: Ground) -> Cache:
     """What can be had again: on Redis where one is configured, else here."""
     memory = MemoryCache()
     return StandInCache(shared=RedisCache(base.link), stand_in=memory) if base.redis.configured else memory
-
-
-def _missing(settings: Settings, names: tuple[str, ...]) -> list[str]:
-    return [name.upper() for name in names if not settings.text(name)]
-
-
-def _partial(store: str, missing: list[str]) -> Finding:
-    names = ", ".join(missing)
-    return Finding(
-        id=f"{store.upper()}_PARTIAL",
-        level=Level.WARNING,
-        what=Text(
-            f"{store} is configured in part only and is not used.", f"{store} n'est configuré qu'en partie : inutilisé."
-        ),
-        cause=Text(f"Not set: {names}.", f"Non défini : {names}."),
-        fix=Text(f"Set {names}, or take the others away.", f"Définissez {names}, ou retirez les autres."),
-        evidence=names,
-    )

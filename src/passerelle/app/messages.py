@@ -82,6 +82,7 @@ def _intake(base: Base, sessions: Sessions, media: MessageMedia) -> Intake:
         media=media,
         quota=compose_message_quota(base),
         offered=base.provider.abilities.types,
+        tracer=base.tracer,
     )
 
 
@@ -94,6 +95,7 @@ def _tools(base: Base, media: MessageMedia) -> Tools:
         clock=base.clock,
         attempt_limit=base.settings.attempt_limit,
         media=media,
+        tracer=base.tracer,
     )
 
 

@@ -17,7 +17,7 @@ from passerelle.app.inbox import compose_inbox
 from passerelle.app.keyring import compose_keyring
 from passerelle.app.leads import compose_leads, compose_settlements
 from passerelle.app.measured import MeasuredSender
-from passerelle.app.media import MediaParts, compose_media, media_findings
+from passerelle.app.media import MediaParts, compose_media
 from passerelle.app.messages import compose_messages
 from passerelle.app.metrics import compose_scrape
 from passerelle.app.pairing import compose_pairing
@@ -26,16 +26,21 @@ from passerelle.app.people import compose_people
 from passerelle.app.provider import ProviderFor, open_provider, open_time, webhook_of
 from passerelle.app.records import compose_clients, compose_limiter, compose_records
 from passerelle.app.removals import compose_removals
+from passerelle.app.retention import compose_retention
 from passerelle.app.sessions import compose_sessions
+from passerelle.app.stores import media_findings
+from passerelle.app.tracing import open_tracer
 from passerelle.app.webhooks import compose_outgoing, compose_webhooks
 from passerelle.clients.jobs import LoginJobs
 from passerelle.coordination.adapters.sql_workers import SqlWorkerBook
 from passerelle.db.migrate import migrate
 from passerelle.db.open import open_database
 from passerelle.db.url import read_url
+from passerelle.diagnostics.model import Finding
 from passerelle.errors import Misconfigured, Rejected, Unavailable
 from passerelle.history.jobs import HistoryJobs
 from passerelle.leads.adapters.table import LeadsTable, examine_leads_table
+from passerelle.logs import tell_if_broken
 from passerelle.messages.links import MessageMedia
 from passerelle.metrics.counters import Metrics
 from passerelle.people.jobs import ErasureJobs
@@ -58,6 +63,7 @@ class Below(NamedTuple):
     webhook_jobs: WebhookJobs
     media: MediaParts
     attachments: MessageMedia
+    findings: tuple[Finding, ...]
 
 
 @asynccontextmanager
@@ -72,7 +78,7 @@ async def open_app(
         Misconfigured: a setting is wrong, or another process holds the SQLite file.
     """
     async with AsyncExitStack() as stack:
-        ground, sandbox = await _ground(stack, settings, redactor)
+        ground, sandbox, untraced = await _ground(stack, settings, redactor)
         outgoing = compose_outgoing(ground)
         stack.push_async_callback(outgoing.close)
         webhooks, webhook_jobs = compose_webhooks(ground, outgoing)
@@ -80,7 +86,7 @@ async def open_app(
         for part in (*media.remote, media.images, media.migrations):
             stack.push_async_callback(part.close)
         attachments = compose_attachments(ground, media.library, outgoing)
-        below = Below(sandbox, webhooks, webhook_jobs, media, attachments)
+        below = Below(sandbox, webhooks, webhook_jobs, media, attachments, untraced)
         opened = open_provider(ground, sandbox, attachments) if provider is None else provider(ground, attachments)
         whatsapp = await stack.enter_async_context(opened)
         known = {field.name: getattr(ground, field.name) for field in fields(Ground)}
@@ -103,7 +109,12 @@ async def open_app(
         yield app
 
 
-async def _ground(stack: AsyncExitStack, settings: Settings, redactor: Redactor) -> tuple[Ground, Sandbox | None]:
+async def _ground(
+    stack: AsyncExitStack, settings: Settings, redactor: Redactor
+) -> tuple[Ground, Sandbox | None, tuple[Finding, ...]]:
+    worker_id = f"worker_{secrets.token_hex(8)}"
+    # opened first, so closed last: what the others do on their way out is traced too
+    tracer, untraced = await stack.enter_async_context(open_tracer(redactor, instance=worker_id))
     database = open_database(read_url(settings.secret("database_url"), data_dir=settings.data_dir))
     stack.push_async_callback(database.close)
     await migrate(database)
@@ -118,10 +129,11 @@ async def _ground(stack: AsyncExitStack, settings: Settings, redactor: Redactor)
         redis=redis,
         redactor=redactor,
         clock=clock,
-        worker_id=f"worker_{secrets.token_hex(8)}",
+        worker_id=worker_id,
         metrics=Metrics(),
+        tracer=tracer,
     )
-    return ground, sandbox
+    return ground, sandbox, untraced
 
 
 def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable) -> App:
@@ -154,7 +166,7 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
         sessions=sessions,
         media=media.library,
     )
-    findings = findings_of(base.settings, base.redis) + media_findings(base.settings) + table.findings
+    findings = findings_of(base.settings, base.redis) + media_findings(base.settings) + table.findings + below.findings
     keyring = compose_keyring(base)
     diagnosis = compose_diagnosis(
         base, records=records, care=care, sessions=sessions, chain=media.chain, keyring=keyring, findings=findings
@@ -187,6 +199,7 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
         audit=audit,
         media=media.library,
         migrations=media.migrations,
+        imports=media.imports,
         leads=leads,
         contractors=contractors,
         webhooks=webhooks,
@@ -203,6 +216,7 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
             removals,
             ErasureJobs(people),
             audit_jobs,
+            compose_retention(base, records=records, sessions=sessions, table=table),
             media.jobs,
             below.webhook_jobs,
             HistoryJobs(history),
@@ -217,6 +231,7 @@ def _compose(stack: AsyncExitStack, base: Base, below: Below, table: LeadsTable)
         batches=compose_batches(base),
         metrics=base.metrics,
         scrape=compose_scrape(base, media.chain),
+        tracer=base.tracer,
     )
 
 
@@ -228,6 +243,7 @@ async def _load(care: Care) -> None:
 @asynccontextmanager
 async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
+    tell_if_broken(task, "Work in the background")
     try:
         yield
     finally:

@@ -35,19 +35,15 @@ class PairingParts:
 
 def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> PairingParts:
     """The verbs, the worker's side, and what they meet over."""
-    settings, due, book, cooldowns = base.settings, asyncio.Event(), SqlAttemptBook(), SqlCooldownBook()
-    qrs = SqlQrBook()
+    settings, due, book = base.settings, asyncio.Event(), SqlAttemptBook()
     news = News[Attempt](look=_look(book, base.database) if base.database.shared else None)
     announced = base.redis.configured and not base.redis.is_rest
     announcer = BullAnnouncer(base.link) if announced else None
     chain = AnnouncerChain(announcer, wake_poller=due.set)
-    intake = Intake(
-        book=book, cooldowns=cooldowns, sessions=sessions, announcer=chain, database=base.database, clock=base.clock
-    )
     pairing = Pairing(
         book=book,
-        qrs=qrs,
-        intake=intake,
+        qrs=SqlQrBook(),
+        intake=_intake(base, sessions, webhooks, chain),
         sessions=sessions,
         locks=RedisLocks(base.link),
         announcer=chain,
@@ -57,13 +53,33 @@ def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> Pairi
         lock_ttl=settings.lock_ttl,
         attempt_life=settings.job_timeout,
         offered=base.provider.abilities.linking,
+        tracer=base.tracer,
     )
-    tools = Tools(
+    tools = _tools(base, sessions, webhooks, pairing, news)
+    jobs = PairingJobs(queue=SqlAttemptQueue(), due=due, tools=tools)
+    queue = BullWorker(base.link, jobs.handle, job_limit=settings.job_timeout) if announced else None
+    return PairingParts(pairing=pairing, jobs=jobs, news=news, announcer=announcer, queue=queue)
+
+
+def _intake(base: Base, sessions: Sessions, webhooks: Webhooks, announcer: AnnouncerChain) -> Intake:
+    return Intake(
+        book=SqlAttemptBook(),
+        cooldowns=SqlCooldownBook(),
+        sessions=sessions,
+        announcer=announcer,
+        webhooks=webhooks,
+        database=base.database,
+        clock=base.clock,
+    )
+
+
+def _tools(base: Base, sessions: Sessions, webhooks: Webhooks, pairing: Pairing, news: News[Attempt]) -> Tools:
+    return Tools(
         worker_id=base.worker_id,
-        provider=settings.provider_name,
-        book=book,
-        qrs=qrs,
-        cooldowns=cooldowns,
+        provider=base.settings.provider_name,
+        book=SqlAttemptBook(),
+        qrs=SqlQrBook(),
+        cooldowns=SqlCooldownBook(),
         pairing=pairing,
         sessions=sessions,
         linker=base.provider.linker,
@@ -71,12 +87,9 @@ def compose_pairing(base: Base, sessions: Sessions, webhooks: Webhooks) -> Pairi
         webhooks=webhooks,
         database=base.database,
         clock=base.clock,
-        call_limit=settings.attempt_limit,
-        probation=settings.probation,
+        call_limit=base.settings.attempt_limit,
+        probation=base.settings.probation,
     )
-    jobs = PairingJobs(queue=SqlAttemptQueue(), due=due, tools=tools)
-    queue = BullWorker(base.link, jobs.handle, job_limit=settings.job_timeout) if announced else None
-    return PairingParts(pairing=pairing, jobs=jobs, news=news, announcer=announcer, queue=queue)
 
 
 def _look(book: SqlAttemptBook, database: Database) -> Callable[[list[str]], Awaitable[dict[str, Attempt]]]:

@@ -17,6 +17,7 @@ from passerelle.inbox.service import Inbox
 from passerelle.keyring.service import Keyring
 from passerelle.leads.contractors import Contractors
 from passerelle.leads.service import Leads
+from passerelle.media.imports import Imports
 from passerelle.media.migrations import Migrations
 from passerelle.media.service import MediaLibrary
 from passerelle.messages.batches import Batches
@@ -37,6 +38,7 @@ from passerelle.sandbox.host import Sandbox
 from passerelle.sessions.backup import Backup
 from passerelle.sessions.service import Sessions
 from passerelle.settings import Settings
+from passerelle.tracing.ports import Tracer
 from passerelle.webhooks.service import Webhooks
 from passerelle.whatsapp.http import Webhook
 from passerelle.whatsapp.ports import Provider
@@ -71,6 +73,7 @@ class App:
     audit: Audit
     media: MediaLibrary
     migrations: Migrations
+    imports: Imports
     leads: Leads
     contractors: Contractors
     webhooks: Webhooks
@@ -87,3 +90,4 @@ class App:
     batches: Batches
     metrics: Metrics
     scrape: Scrape
+    tracer: Tracer

@@ -65,14 +65,7 @@ def account_of(provider: Provider) -> Callable[[str], Awaitable[str]] | None:
         return None
     from passerelle.whatsapp.adapters.cloud_provider import CloudProvider  # noqa: PLC0415 -- as below
 
-    if not isinstance(provider, CloudProvider):
-        return None
-    account = provider.account
-
-    async def phone_number(device: str) -> str:
-        return (await account(device)).phone_number
-
-    return phone_number
+    return provider.phone_number if isinstance(provider, CloudProvider) else None
 
 
 def webhook_of(provider: Provider) -> Webhook | None:

@@ -38,6 +38,7 @@ def compose_webhooks(base: Ground, outgoing: Outgoing) -> tuple[Webhooks, Webhoo
             database=database,
             clock=clock,
             metrics=base.metrics,
+            tracer=base.tracer,
         )
     )
     return webhooks, WebhookJobs(pump=pump, queue=queue, sweep=SqlDeliverySweep(), database=database, clock=clock)

@@ -84,15 +84,15 @@ class Limiter:
         Raises:
             Unavailable, Rejected: nobody can be asked; the buckets go on by themselves.
         """
-        asked = [(key, bucket) for key, bucket in self._buckets.items() if bucket.asked]
-        for start in range(0, len(asked) if self._shared is not None else 0, TOGETHER):
-            await self._report(asked[start : start + TOGETHER])
-
-    async def _report(self, asked: list[tuple[KeyName, Bucket]]) -> None:
         if self._shared is None:
             return
+        asked = [(key, bucket) for key, bucket in self._buckets.items() if bucket.asked]
+        for start in range(0, len(asked), TOGETHER):
+            await self._report(self._shared, asked[start : start + TOGETHER])
+
+    async def _report(self, shared: SharedBuckets, asked: list[tuple[KeyName, Bucket]]) -> None:
         spendings = [Spending(key, bucket.report(), bucket.tokens) for key, bucket in asked]
-        left = await self._shared.spend(spendings, self._rate)
+        left = await shared.spend(spendings, self._rate)
         now_s = time.monotonic()
         for (_, bucket), tokens in zip(asked, left, strict=True):
             bucket.learn(tokens, now_s)

@@ -108,7 +108,10 @@ class Clients:
         Raises:
             UnknownClient: there is none.
         """
-        return await self._get(client_id)
+        found = (await self._records.read(KEY, [client_id])).records.get(client_id)
+        if found is None or "removed_at" in found.data:
+            raise UnknownClient
+        return from_document(found.id, found.data)
 
     async def last_uses(self, clients: Sequence[Client]) -> dict[KeyName, datetime]:
         """When the keys of these were used last; nothing while SQL is away."""
@@ -166,7 +169,7 @@ class Clients:
         Raises:
             UnknownClient, UnknownKey: there is no such key.
         """
-        (await self._get(client_id)).key(key_id)
+        (await self.get(client_id)).key(key_id)
         patch = revoked_entry(key_id, now=self._clock.now())
         await self._database.run(partial(self._tell, client_id=client_id, patch=patch))
         self._records.wake()
@@ -179,7 +182,7 @@ class Clients:
         Raises:
             UnknownClient: there is none.
         """
-        await self._get(client_id)
+        await self.get(client_id)
         patch = {"removed_at": self._clock.now().isoformat()}
 
         async def remove(tx: Tx) -> None:
@@ -256,12 +259,6 @@ class Clients:
     async def confirm(self) -> None:
         """See `Trust.confirm`."""
         await self._trust.confirm()
-
-    async def _get(self, client_id: str) -> Client:
-        found = (await self._records.read(KEY, [client_id])).records.get(client_id)
-        if found is None or "removed_at" in found.data:
-            raise UnknownClient
-        return from_document(found.id, found.data)
 
     async def _tell(self, tx: Tx, *, client_id: str, patch: dict[str, Any]) -> None:
         await self._records.add_fact(tx, Fact(key=KEY, id=client_id, patch=patch))

@@ -11,11 +11,11 @@ from passerelle.clients.ports import KeyName
 from passerelle.clients.service import Clients
 from passerelle.clock import Clock
 from passerelle.dashboard.client_words import WORDS
-from passerelle.dashboard.desk import Desk, Show
+from passerelle.dashboard.desk import Desk, NotOnThePage, Show
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
-from passerelle.errors import Conflict, Invalid, PasserelleError, Text
+from passerelle.errors import Conflict, PasserelleError, Text
 
 HERE = f"{BASE}/clients"
 EVERY_S = 5
@@ -28,14 +28,6 @@ class WouldClose(Conflict):
     code = "would_close"
     text = Text("This closes the dashboard.", "Cela ferme le tableau de bord.")
     hint = Text("Tick the box to do it all the same.", "Cochez la case pour le faire malgré tout.")
-
-
-class OverlapNotOffered(Invalid):
-    """A form with a value that its page does not offer."""
-
-    code = "overlap_not_offered"
-    text = Text("This page does not offer that.", "Cette page ne propose pas cela.")
-    hint = Text("Choose what is on the page.", "Choisissez parmi ce que propose la page.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +88,7 @@ def _on_keys(desk: Desk, clients: Clients, show: Show) -> list[Route]:
 
     async def rotate(visit: Visit) -> Sheet:
         if visit.field("overlap") not in OVERLAPS_S:
-            raise OverlapNotOffered
+            raise NotOnThePage
         overlap = timedelta(seconds=int(visit.field("overlap")))
         key, old = await clients.rotate_key(visit.part("id"), visit.field("key"), overlap=overlap)
         return _secret(await _name(clients, key), key, until=old.expires_at if overlap else None)

@@ -5,6 +5,7 @@ from typing import Any
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.lead_words import CONTRACTOR_WORDS
@@ -26,7 +27,7 @@ def routes(desk: Desk, app: App) -> list[Route]:
         found, following = await app.contractors.page(visit.who, limit=SHOWN, cursor=cursor)
         facts = {
             "items": found,
-            "older": following and f"{HERE}?cursor={following}",
+            "older": following and address(HERE, cursor=following),
             "newest": HERE if cursor else None,
             "capacity_limit": CAPACITY_LIMIT,
             "draft": {name: visit.field(name) for name in ("name", "phone", "trades", "areas", "capacity")},

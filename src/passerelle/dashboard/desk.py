@@ -49,6 +49,14 @@ class FormUnreadable(Invalid):
     hint = Text("Try again from this page.", "Réessayez depuis cette page.")
 
 
+class NotOnThePage(Invalid):
+    """A form with a value that its page does not offer."""
+
+    code = "not_on_the_page"
+    text = Text("This page does not offer that.", "Cette page ne propose pas cela.")
+    hint = Text("Choose what is on the page.", "Choisissez parmi ce que propose la page.")
+
+
 class Desk:
     """Makes routes of pages."""
 
@@ -93,6 +101,8 @@ class Desk:
             except PasserelleError as problem:
                 visit.problem = problem
                 return await self._drawn(visit, back)
+            except Exception as error:
+                return self._broken(visit, error)
             if isinstance(done, Sheet):
                 return self.draw(visit, done)
             return remember(RedirectResponse(done, 303, {"Cache-Control": "no-store"}), visit)
@@ -119,8 +129,8 @@ class Desk:
         try:
             return await self.entry.visit(request)
         except PasserelleError as problem:
-            visit = Visit(request=request, lang="en", caller=None, token="", fresh=False, problem=problem)
-            visit.lang = self.entry.language(request)
+            lang = self.entry.language(request)
+            visit = Visit(request=request, lang=lang, caller=None, token="", fresh=False, problem=problem)
             return self._trouble(visit)
 
     async def _read(self, visit: Visit) -> None:
@@ -136,10 +146,13 @@ class Desk:
         except PasserelleError as problem:
             visit.problem = visit.problem or problem
             return self._trouble(visit)
-        except Exception:
-            log.exception("❌ A page broke", path=visit.request.url.path)
-            visit.problem = Broken()
-            return self._trouble(visit)
+        except Exception as error:
+            return self._broken(visit, error)
+
+    def _broken(self, visit: Visit, error: Exception) -> Response:
+        log.error("❌ A page broke", path=visit.request.url.path, exc_info=error)
+        visit.problem = Broken()
+        return self._trouble(visit)
 
     def _trouble(self, visit: Visit) -> Response:
         """A page that has nothing to show but why; it asks again by itself while something is away."""

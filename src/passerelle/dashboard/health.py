@@ -1,20 +1,21 @@
 """How the gateway is and was: what is wrong, why, what helps; how messages flow; what changed."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.charts import charts_of
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet, spoken
 from passerelle.dashboard.health_words import GROUPS, WORDS
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
-from passerelle.diagnostics.model import BADNESS, Finding, Level, Report
-from passerelle.errors import Unavailable
+from passerelle.diagnostics.model import BADNESS, Finding, Report
+from passerelle.errors import Text, Unavailable
 from passerelle.messages.traffic import Period
 
 HERE = f"{BASE}/health"
@@ -73,9 +74,7 @@ async def _changes(app: App, period: Period, before: str) -> dict[str, Any]:
 
 
 def _here(period: Period, before: str) -> str:
-    wanted = {"period": "" if period is Period.HOUR else period.value, "before": before}
-    query = urlencode({name: value for name, value in wanted.items() if value})
-    return f"{HERE}?{query}" if query else HERE
+    return address(HERE, period="" if period is Period.HOUR else period.value, before=before)
 
 
 def number(value: float, lang: str) -> str:
@@ -98,7 +97,7 @@ def span(length: timedelta | float | None, lang: str) -> str:
 
 def _bad(report: Report) -> list[Finding]:
     """What should be mended, the worst first."""
-    bad = [finding for finding in report.findings if BADNESS[finding.level] >= BADNESS[Level.WARNING]]
+    bad = [finding for finding in report.findings if finding.level.is_bad]
     return sorted(bad, key=lambda finding: -BADNESS[finding.level])
 
 
@@ -111,6 +110,6 @@ def _groups(report: Report, lang: str) -> list[tuple[str, list[Finding]]]:
     return [(spoken(GROUPS[name], lang), findings) for name, findings in found.items() if findings]
 
 
-def _spoken(visit: Visit) -> object:
+def _spoken(visit: Visit) -> Callable[[Text], str]:
     """Turns a finding's sentence into the reader's language."""
     return lambda text: spoken(text, visit.lang)

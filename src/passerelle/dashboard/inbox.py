@@ -1,10 +1,9 @@
 """Inbox: what came in and was kept, what was deleted since, what could be viewed once."""
 
-from urllib.parse import urlencode
-
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.visits import Visit
@@ -54,19 +53,15 @@ def routes(desk: Desk, app: App) -> list[Route]:
             "items": found[:SHOWN],
             "view": view,
             "views": tuple(VIEWS),
-            "older": _here(view, found[SHOWN - 1][0].id) if len(found) > SHOWN else None,
-            "newest": _here(view, "") if before else None,
+            "older": address(HERE, view=view, before=found[SHOWN - 1][0].id) if len(found) > SHOWN else None,
+            "newest": address(HERE, view=view) if before else None,
             "has_thumbnail": app.media.has_thumbnail,
         }
-        return Sheet(template="inbox", here=_here(view, before), words=WORDS, facts=facts, every_s=EVERY_S)
+        here = address(HERE, view=view, before=before)
+        return Sheet(template="inbox", here=here, words=WORDS, facts=facts, every_s=EVERY_S)
 
     async def remove(visit: Visit) -> str:
         await app.inbox.remove(visit.who, visit.part("id"))
         return f"{HERE}?done=removed"
 
     return [desk.page("/inbox", show), desk.action("/inbox/{id}/remove", remove, back=show)]
-
-
-def _here(view: str, before: str) -> str:
-    wanted = {name: value for name, value in {"view": view, "before": before}.items() if value}
-    return f"{HERE}?{urlencode(wanted)}" if wanted else HERE

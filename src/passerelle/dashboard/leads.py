@@ -1,10 +1,9 @@
 """Leads: a board by state, and what becomes of each."""
 
-from urllib.parse import urlencode
-
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.lead_path import path_of
@@ -37,12 +36,11 @@ def _many(desk: Desk, app: App) -> list[Route]:
             "columns": [(status, [lead for lead in leads if lead.status is status]) for status in COLUMNS],
             "earlier": [lead for lead in page.leads if isinstance(lead, EarlierLead)],
             "names": {one.id: one.name for one in contractors},
-            "older": page.next_cursor and f"{HERE}?{urlencode({'cursor': page.next_cursor})}",
+            "older": page.next_cursor and address(HERE, cursor=page.next_cursor),
             "newest": HERE if cursor else None,
             "draft": {name: visit.field(name) for name in FIELDS},
         }
-        here = f"{HERE}?{urlencode({'cursor': cursor})}" if cursor else HERE
-        return Sheet(template="leads", here=here, words=WORDS, facts=facts, every_s=EVERY_S)
+        return Sheet(template="leads", here=address(HERE, cursor=cursor), words=WORDS, facts=facts, every_s=EVERY_S)
 
     async def ask(visit: Visit) -> str:
         lead, _ = await app.leads.ask(visit.who, **{name: visit.field(name) for name in FIELDS})
@@ -85,7 +83,6 @@ def _one(desk: Desk, app: App) -> list[Route]:
         return f"{HERE}?done=removed"
 
     deeds = {"close": close, "take-away": take_away, "hand": hand, "remove": remove}
-
     return [
         desk.page("/leads/{id}", show_one),
         *(desk.action(f"/leads/{{id}}/{name}", deed, back=show_one) for name, deed in deeds.items()),

@@ -22,7 +22,7 @@ from passerelle.whatsapp.faults import FAULTS, ProviderUnavailable
 
 HERE = f"{BASE}/link"
 EVERY_S = 2
-CODE_LIFE_S = 160  # reference/whatsapp.md §0.1
+CODE_LIFE_S = 160  # about as long as WhatsApp lets a code live
 WHYS = FAULTS | {fault.code: fault for fault in (PairingInProgress, Interrupted, PairingBroke)}
 
 

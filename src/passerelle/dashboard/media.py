@@ -1,12 +1,11 @@
 """Media: a gallery of what is kept, in which store, and the way home for what had to lie elsewhere."""
 
-from urllib.parse import urlencode
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.media_words import WORDS
@@ -16,7 +15,7 @@ from passerelle.dashboard.words import BASE
 from passerelle.errors import NotFound, PasserelleError
 from passerelle.media.model import Category, Media, StoreName
 from passerelle.media.ports import MediaFilter
-from passerelle.media.progress import Progress, Wish
+from passerelle.media.progress import Wish
 from passerelle.media.service import MediaLibrary
 
 HERE = f"{BASE}/media"
@@ -47,12 +46,13 @@ def _many(desk: Desk, app: App) -> list[Route]:
             "kept": kept,
             "categories": list(Category),
             "stores": list(StoreName),
-            "older": _here(kept, found[SHOWN - 1].id) if len(found) > SHOWN else None,
-            "newest": _here(kept, "") if after else None,
+            "older": address(HERE, **kept, after=found[SHOWN - 1].id) if len(found) > SHOWN else None,
+            "newest": address(HERE, **kept) if after else None,
             "first": app.migrations.first,
-            "progress": _progress(app),
+            "progress": app.migrations.last,
         }
-        return Sheet(template="media", here=_here(kept, after), words=WORDS, facts=facts, every_s=EVERY_S)
+        here = address(HERE, **kept, after=after)
+        return Sheet(template="media", here=here, words=WORDS, facts=facts, every_s=EVERY_S)
 
     async def keep_file(visit: Visit) -> str:
         return f"{HERE}/{(await keep(visit, library, desk.entry)).id}?done=kept"
@@ -109,15 +109,3 @@ def _filter(kept: dict[str, str]) -> MediaFilter:
         category=Category(category) if category in set(Category) else None,
         store=StoreName(store) if store in set(StoreName) else None,
     )
-
-
-def _progress(app: App) -> Progress | None:
-    try:
-        return app.migrations.current()
-    except NotFound:
-        return None
-
-
-def _here(kept: dict[str, str], after: str) -> str:
-    wanted = {name: value for name, value in {**kept, "after": after}.items() if value}
-    return f"{HERE}?{urlencode(wanted)}" if wanted else HERE

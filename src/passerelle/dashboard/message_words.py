@@ -41,4 +41,16 @@ WORDS = {
     "status_failed": Text("failed", "échoué"),
     "status_unknown": Text("uncertain", "incertain"),
     "status_cancelled": Text("cancelled", "annulé"),
+    # what became of it
+    "event_accepted": Text("written down", "noté"),
+    "event_attempt_failed": Text("a try failed", "un essai a échoué"),
+    "event_sent": Text("sent", "envoyé"),
+    "event_delivered": Text("delivered", "livré"),
+    "event_read": Text("read", "lu"),
+    "event_failed": Text("failed", "échoué"),
+    "event_unknown": Text("the answer got lost", "la réponse s'est perdue"),
+    "event_inferred": Text("a receipt shows that it was sent", "un accusé montre qu'il est parti"),
+    "event_snoozed": Text("waits for the phone", "attend le téléphone"),
+    "event_cancelled": Text("cancelled", "annulé"),
+    "event_retry": Text("to be tried again at once", "à réessayer aussitôt"),
 }

@@ -1,11 +1,11 @@
 """Messages: what was said, what has become of it, and what is still to be said."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
 
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.desk import Desk
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.message_words import WORDS
@@ -46,15 +46,16 @@ def _many(desk: Desk, app: App) -> list[Route]:
         kept = {"status": status, "to": to}
         facts = {
             "items": found[:SHOWN],
-            "older": _here(kept, found[SHOWN - 1].id) if len(found) > SHOWN else None,
-            "newest": _here(kept, "") if before else None,
+            "older": address(HERE, **kept, before=found[SHOWN - 1].id) if len(found) > SHOWN else None,
+            "newest": address(HERE, **kept) if before else None,
             "statuses": STATUSES,
             "status": status,
             "to": to,
             "speakers": await _speakers(app, visit),
             "draft": {name: visit.field(name) for name in ("user", "recipient", "text", "at")},
         }
-        return Sheet(template="messages", here=_here(kept, before), words=WORDS, facts=facts, every_s=EVERY_S)
+        here = address(HERE, **kept, before=before)
+        return Sheet(template="messages", here=here, words=WORDS, facts=facts, every_s=EVERY_S)
 
     async def write(visit: Visit) -> str:
         text = visit.field("text")
@@ -100,11 +101,6 @@ async def _speakers(app: App, visit: Visit) -> list[tuple[str, str]]:
     """Users with a linked phone, and its number."""
     sessions = (await app.sessions.read_all(visit.who)).sessions
     return [(one.user_id, one.phone_number) for one in sessions if one.state is not SessionState.LOGGED_OUT]
-
-
-def _here(kept: dict[str, str], before: str) -> str:
-    wanted = {name: value for name, value in {**kept, "before": before}.items() if value}
-    return f"{HERE}?{urlencode(wanted)}" if wanted else HERE
 
 
 def _recipient(visit: Visit, to: str) -> str | None:

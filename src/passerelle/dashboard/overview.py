@@ -9,7 +9,6 @@ from passerelle.dashboard.health import EVERY_S
 from passerelle.dashboard.message_words import WORDS as MESSAGE_WORDS
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
-from passerelle.diagnostics.model import BADNESS, Level
 from passerelle.errors import Text
 from passerelle.sessions.model import SessionState
 
@@ -37,7 +36,7 @@ def routes(desk: Desk, app: App) -> list[Route]:
             "linked": linked,
             "connected": sum(one.state is SessionState.CONNECTED for one in linked),
             "health": report.health,
-            "bad": sum(BADNESS[finding.level] >= BADNESS[Level.WARNING] for finding in report.findings),
+            "bad": sum(finding.level.is_bad for finding in report.findings),
             "items": await app.messages.page(visit.who, limit=SHOWN),
         }
         return Sheet(template="overview", here=BASE, words={**MESSAGE_WORDS, **WORDS}, facts=facts, every_s=EVERY_S)

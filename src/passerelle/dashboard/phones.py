@@ -1,11 +1,12 @@
 """Sandbox phones: phones to play with, beside the gateway that they are linked with."""
 
 from datetime import timedelta
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.routing import Route
 
-from passerelle.dashboard.desk import Desk, Show
+from passerelle.dashboard.addresses import address
+from passerelle.dashboard.desk import Desk, NotOnThePage, Show
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.phone_cards import cards, found
 from passerelle.dashboard.phone_words import FAULT_GROUPS, WORDS
@@ -31,14 +32,6 @@ class NothingSaid(Invalid):
     hint = Text(f"A text has 1 to {TEXT_LIMIT} characters.", f"Un texte a de 1 à {TEXT_LIMIT} caractères.")
 
 
-class NotOnThePage(Invalid):
-    """A form with a value that its page does not offer."""
-
-    code = "not_on_the_page"
-    text = Text("This page does not offer that.", "Cette page ne propose pas cela.")
-    hint = Text("Choose what is on the page.", "Choisissez parmi ce que propose la page.")
-
-
 def routes(desk: Desk, world: World) -> list[Route]:
     """``/dashboard/phones``, where the world is in this process."""
 
@@ -54,7 +47,7 @@ def routes(desk: Desk, world: World) -> list[Route]:
             "faults": list(world.faults),
             "groups": FAULT_GROUPS,
             "now": world.clock.now(),
-            "ahead": world.clock.offset,
+            "ahead": _span(world.clock.offset),
             "steps": STEPS_S,
         }
         return Sheet(template="phones", here=_here(wanted, after), words=WORDS, facts=facts, every_s=EVERY_S)
@@ -142,6 +135,12 @@ def _tools(desk: Desk, world: World, show: Show) -> list[Route]:
     ]
 
 
+def _span(span: timedelta) -> str:
+    """Hours, minutes and seconds, as every language writes them."""
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 def _asked(visit: Visit) -> tuple[str, str]:
     """Which phones are looked at: by the address, or by the page that a form was on."""
     query = visit.request.url.query if visit.request.method == "GET" else urlsplit(visit.field("to_page")).query
@@ -150,8 +149,7 @@ def _asked(visit: Visit) -> tuple[str, str]:
 
 
 def _here(wanted: str, after: str) -> str:
-    query = urlencode({name: value for name, value in (("q", wanted), ("after", after)) if value})
-    return f"{HERE}?{query}" if query else HERE
+    return address(HERE, q=wanted, after=after)
 
 
 def _back(visit: Visit) -> str:

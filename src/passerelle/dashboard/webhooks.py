@@ -1,10 +1,9 @@
 """Webhooks: who is told of what happens, and what was sent."""
 
-from urllib.parse import urlencode
-
 from starlette.routing import Route
 
 from passerelle.app import App
+from passerelle.dashboard.addresses import address
 from passerelle.dashboard.desk import Act, Desk
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.visits import Visit
@@ -70,10 +69,11 @@ def _one(desk: Desk, app: App) -> list[Route]:
             "items": found,
             "states": STATES,
             "state": state,
-            "older": following and _at(at, state, following),
-            "newest": _at(at, state, "") if cursor else None,
+            "older": following and address(at, state=state, cursor=following),
+            "newest": address(at, state=state) if cursor else None,
         }
-        return Sheet(template="webhook", here=_at(at, state, cursor), words=WORDS, facts=facts, every_s=EVERY_S)
+        here = address(at, state=state, cursor=cursor)
+        return Sheet(template="webhook", here=here, words=WORDS, facts=facts, every_s=EVERY_S)
 
     async def test(visit: Visit) -> str:
         await hooks.test(visit.who, visit.part("id"))
@@ -95,16 +95,10 @@ def _one(desk: Desk, app: App) -> list[Route]:
         return f"{HERE}?done=removed"
 
     deeds: dict[str, Act] = {"test": test, "replay": replay, "switch": switch, "rotate": rotate, "remove": remove}
-
     return [
         desk.page("/webhooks/{id}", show_one),
         *(desk.action(f"/webhooks/{{id}}/{name}", deed, back=show_one) for name, deed in deeds.items()),
     ]
-
-
-def _at(at: str, state: str, cursor: str) -> str:
-    wanted = {name: value for name, value in {"state": state, "cursor": cursor}.items() if value}
-    return f"{at}?{urlencode(wanted)}" if wanted else at
 
 
 def _secret(endpoint: Endpoint, secret: str) -> Sheet:

@@ -55,6 +55,14 @@ WORDS = {
     "save": Text("Save", "Enregistrer"),
     "copy": Text("Copy", "Copier"),
     "copied": Text("Copied", "Copié"),
+    # what a message is
+    "type_text": Text("text", "texte"),
+    "type_image": Text("image", "image"),
+    "type_video": Text("video", "vidéo"),
+    "type_audio": Text("audio", "audio"),
+    "type_document": Text("document", "document"),
+    "type_template": Text("template", "modèle"),
+    "type_status": Text("status", "statut"),
     # how linked phones stand
     "state_pairing": Text("Linking", "Liaison"),
     "state_connecting": Text("Connecting", "Connexion"),

@@ -1,22 +1,21 @@
 """Long work: how far it is, what is left, what failed; stop it, and go on."""
 
-from datetime import timedelta
-
 from starlette.routing import Route
 
 from passerelle.app import App
-from passerelle.dashboard.desk import Desk
+from passerelle.dashboard.desk import Desk, NotOnThePage
 from passerelle.dashboard.drawing import Sheet
 from passerelle.dashboard.media_words import WORDS as MEDIA_WORDS
 from passerelle.dashboard.visits import Visit
 from passerelle.dashboard.words import BASE
-from passerelle.errors import Invalid, NotFound, Text
+from passerelle.errors import Text
 from passerelle.media.model import StoreName
 from passerelle.media.progress import Progress, Wish
 
 HERE = f"{BASE}/work"
 BUSY_EVERY_S, CALM_EVERY_S = 1, 3
 BATCHES, FAULTS = 10, 20
+MINUTE_S = 60
 WORDS = {
     **{name: text for name, text in MEDIA_WORDS.items() if name.startswith(("store_", "migration_"))},
     "title": Text("Long work", "Travaux longs"),
@@ -62,20 +61,12 @@ WORDS = {
 }
 
 
-class NoSuchStore(Invalid):
-    """A form with a store that its page does not offer."""
-
-    code = "store_not_offered"
-    text = Text("This page does not offer that store.", "Cette page ne propose pas ce stockage.")
-    hint = Text("Choose what is on the page.", "Choisissez parmi ce que propose la page.")
-
-
 def routes(desk: Desk, app: App) -> list[Route]:
     """``/dashboard/work``."""
     migrations = app.migrations
 
     async def show(visit: Visit) -> Sheet:
-        progress = _progress(app)
+        progress = migrations.last
         facts = {
             "progress": progress,
             "parts": None if progress is None else _parts(progress),
@@ -90,7 +81,7 @@ def routes(desk: Desk, app: App) -> list[Route]:
     async def begin(visit: Visit) -> str:
         source, target = visit.field("source"), visit.field("target")
         if target not in set(StoreName) or (source and source not in set(StoreName)):
-            raise NoSuchStore
+            raise NotOnThePage
         migrations.start(Wish(source=StoreName(source) if source else None, target=StoreName(target)))
         return HERE
 
@@ -110,13 +101,6 @@ def routes(desk: Desk, app: App) -> list[Route]:
     ]
 
 
-def _progress(app: App) -> Progress | None:
-    try:
-        return app.migrations.current()
-    except NotFound:
-        return None
-
-
 def _parts(progress: Progress) -> dict[str, int]:
     failed, refused = len(progress.failed), len(progress.refused)
     return {
@@ -129,4 +113,4 @@ def _parts(progress: Progress) -> dict[str, int]:
 
 def _minutes(progress: Progress) -> int | None:
     left = progress.seconds_left
-    return None if left is None else max(1, round(left / timedelta(minutes=1).total_seconds()))
+    return None if left is None else max(1, round(left / MINUTE_S))

@@ -18,6 +18,11 @@ class Level(StrEnum):
     WARNING = "warning"  # works, and should be mended
     ERROR = "error"  # does not work until it is mended
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether something should be mended."""
+        return self in {Level.WARNING, Level.ERROR}
+
 
 BADNESS = {Level.OK: 0, Level.SKIPPED: 1, Level.WARNING: 2, Level.ERROR: 3}
 
@@ -80,5 +85,4 @@ class Report:
         """Unhealthy when a vital check failed, degraded when anything failed or warns."""
         if any(result.vital and result.level is Level.ERROR for result in self.results):
             return Health.UNHEALTHY
-        bad = worst((Level.OK, *(result.level for result in self.results)))
-        return Health.DEGRADED if BADNESS[bad] >= BADNESS[Level.WARNING] else Health.HEALTHY
+        return Health.DEGRADED if any(result.level.is_bad for result in self.results) else Health.HEALTHY

@@ -16,7 +16,7 @@ class Check(Protocol):
 
     @property
     def group(self) -> str:
-        """The check of ``/api/health`` that it belongs to (API.md), for instance ``redis_available``."""
+        """The check of ``/api/health`` that it belongs to (docs/diagnosis.md), for instance ``redis_available``."""
         ...
 
     @property

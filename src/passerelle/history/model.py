@@ -40,7 +40,7 @@ def changes_of(report: Report, known: States) -> list[Change]:
     changes = []
     for result in report.results:
         before, after = known.get(result.check), _state(result)
-        if after == before or (before is None and BADNESS[after.level] < BADNESS[Level.WARNING]):
+        if after == before or (before is None and not after.level.is_bad):
             continue
         changes.append(Change(at=report.as_of, check=result.check, group=result.group, before=before, after=after))
     return changes

@@ -94,7 +94,7 @@
     if (asking || document.hidden) return;
     asking = true;
     try {
-      const answer = await fetch(here, { cache: "no-store", headers: { "X-Live": "1" }, signal: AbortSignal.timeout(10000) });
+      const answer = await fetch(here, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.redirected) {
         location.reload();
         return;
