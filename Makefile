@@ -9,7 +9,7 @@ UV_VERSION := 0.13.8
 unexport PYTHONDONTWRITEBYTECODE
 
 # Most tests wait for servers and clocks, so several run at once; one that fails beside others has to pass alone.
-tried = $(BIN)/pytest $(1) -n 3 --dist worksteal --durations=15 || $(BIN)/pytest $(1) --last-failed --last-failed-no-failures none
+tried = $(BIN)/pytest $(1) -n 4 --dist worksteal --durations=15 || $(BIN)/pytest $(1) --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long check format fuzz docs mission bench bench-http bench-messages bench-records bench-media bench-limits bench-fleet bench-units bench-startup servers lock audit clean

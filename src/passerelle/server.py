@@ -148,11 +148,11 @@ async def _control(api: FastAPI, path: Path) -> AsyncIterator[None]:
     """The control socket, now or as soon as no other process of the data directory has it."""
     known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(_hold_control(api, path, known))
-    tell_if_broken(task, f"Serving {path.name}")
     try:
         await asyncio.wait([task, known], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
+        tell_if_broken(task, f"Serving {path.name}")
         yield
     finally:
         task.cancel()

@@ -38,7 +38,7 @@ def expect_kept(figures: Json, *, sessions: int, workers: int) -> None:
 
 
 def test_the_phones_of_a_killed_worker_are_held_by_the_others_in_time_and_no_message_is_lost(database_url: str) -> None:
-    figures = fleet(database_url, "--sessions", "200", "--workers", "3", "--seconds", "24", limit=110)
+    figures = fleet(database_url, "--sessions", "200", "--workers", "3", "--seconds", "24", limit=240)
     expect_kept(figures, sessions=200, workers=3)
 
 
