@@ -444,6 +444,21 @@ async def test_a_throttled_recipient_makes_the_whole_lane_wait(database: Databas
     assert (await found(database, "msg_0001")).attempts == 0
 
 
+async def test_who_is_settled_beside_one_whose_lane_must_wait_is_told_when_its_turn_comes(database: Database) -> None:
+    await insert(database, message(1))
+    (first,) = await sending(database)
+    await settle(database, failed_once(first, due_at=LATER))
+    await insert(database, message(2, due_at=LATER, created_at=LATER))
+    one, other = await sending(database, at=LATER + SECOND)
+    until = LATER + timedelta(seconds=6)
+    told = await settle(
+        database,
+        outcome(one, Status.PENDING, attempt=0, due_at=until, error="too_much", whole_lane=True),
+        outcome(other, Status.PENDING, attempt=0, error="restricted"),
+    )
+    assert [settled.due_at for settled in told] == [until, until]
+
+
 # --- the agenda
 
 

@@ -87,7 +87,7 @@ RETURNING {SETTLED}
 _SNOOZE_LANE = """
 UPDATE messages SET due_us = :due_us FROM messages AS one
 WHERE one.id = :id AND messages.session_id = one.session_id AND messages.recipient = one.recipient
-    AND messages.state = 'pending' AND messages.due_us < :due_us
+    AND messages.state = 'pending' AND messages.due_us < :due_us RETURNING messages.id, messages.due_us
 """
 
 
@@ -121,10 +121,12 @@ class SqlOutboxQueue:
         """See `OutboxQueue.settle`."""
         await lock_receipts(tx, [one.provider_id for one in outcomes if one.provider_id is not None])
         rows = await tx.sql(_SETTLE, outcomes=[_to_row(outcome) for outcome in outcomes])
+        snoozed = dict[str, int]()  # among them some that were settled just now
         for one in outcomes:
             if one.whole_lane and one.due_at is not None:
-                await tx.sql(_SNOOZE_LANE, id=one.id, due_us=to_us(one.due_at))
-        return [to_settled(row) for row in rows]
+                later = await tx.sql(_SNOOZE_LANE, id=one.id, due_us=to_us(one.due_at))
+                snoozed |= {row["id"]: row["due_us"] for row in later}
+        return [to_settled({**row, "due_us": snoozed.get(row["id"], row["due_us"])}) for row in rows]
 
 
 def _speaker(row: Row) -> Speaker:
