@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from passerelle.app import App
+from passerelle.clock import Clock
 from passerelle.db import DatabaseAway
 from passerelle.messages.adapters.contacts import SqlContactBook
 from passerelle.messages.adapters.queue import SqlOutboxQueue
 from passerelle.messages.agenda import LONGEST_HOLD
 from passerelle.messages.model import Content, Draft, Message, Status
 from passerelle.messages.pacing import Limits
+from passerelle.messages.policy import Verdict
 from passerelle.messages.ports import Contact
 from passerelle.messages.run import Pump
+from passerelle.messages.sends import Sends, Tools
 from passerelle.messages.strangers import Strangers
 from passerelle.sandbox.faults import FaultKind
 from passerelle.sandbox.host import WORLD_FILE
@@ -97,6 +100,29 @@ async def watched(gaps: list[float]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_clock_that_jumps_before_a_try_has_begun_leaves_no_message_in_the_air(tmp_path: Path) -> None:
+    async with gateway(tmp_path, working=False) as app:
+        await linked(app)
+        (message,) = await send(app, draft())
+    clock, sender, told = Clock(), Slow(), list[tuple[str, Verdict | None]]()
+    tools = Tools(
+        queue=SqlOutboxQueue(),
+        database=app.database,
+        worker_id="w1",
+        sender=sender,
+        clock=clock,
+        attempt_limit=timedelta(seconds=20),
+    )
+    sends = Sends(tools, held=lambda _session: False, done=lambda one, verdict: told.append((one.id, verdict)))
+    sends._go(message, ours=True, device="device")
+    clock.set_offset(timedelta(seconds=80))
+    sender.answer.set()
+    await eventually(lambda: bool(told))
+    ((id_, verdict),) = told
+    assert verdict is not None
+    assert (id_, verdict.outcome.status) == (message.id, Status.SENT)
 
 
 async def looks_again(app: App, times: int = 2) -> None:

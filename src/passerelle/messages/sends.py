@@ -53,8 +53,8 @@ class Sends:
         self._held = held
         self._done = done
         self._mark = Coalesced(self._mark_together)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._deadlines: dict[asyncio.Task[None], datetime] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._deadlines: dict[asyncio.Task[Any], datetime] = {}
         self._alarm: Alarm | None = None
 
     async def start(self, messages: Sequence[Message], devices: Callable[[str], str]) -> None:
@@ -94,17 +94,16 @@ class Sends:
 
     def _go(self, message: Message, ours: bool, device: str) -> None:  # noqa: FBT001 -- a row's answer
         if ours:
-            self._watch(self._begin(self._send(message, _outgoing(message, device), None)))
+            self._begin(self._send(message, _outgoing(message, device), None))
         else:
             self._done(message, None)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         self._deadlines.pop(task, None)
 
@@ -130,9 +129,6 @@ class Sends:
         if not marked:
             self._done(message, None)
             return
-        task = asyncio.current_task()
-        if task is not None:
-            self._watch(task)
         await self._send(message, outgoing, prepared)
 
     async def _with_address(self, outgoing: Outgoing) -> Outgoing:
@@ -150,6 +146,7 @@ class Sends:
             self._done(message, policy.not_now(message, now()))
             return
         handed_over = now()
+        self._watch()
         with self._span("process", message, Kind.CONSUMER) as span:
             try:
                 provider_id = await self._tools.sender.send(outgoing, prepared=prepared)
@@ -189,12 +186,16 @@ class Sends:
             else:
                 return [message.id in marked for message in messages]
 
-    def _watch(self, task: asyncio.Task[None]) -> None:
-        """End `task` at its limit. All have the same limit, so one alarm for the oldest will do."""
-        clock = self._tools.clock
-        self._deadlines[task] = clock.now() + self._tools.attempt_limit
-        if self._alarm is None:
-            self._alarm = clock.call_at(self._deadlines[task], self._ring)
+    def _watch(self) -> None:
+        """End the try that runs here at its limit. All have the same limit, so one alarm for the oldest will do.
+
+        Not before it runs: a task that is cancelled before ends without a word, and its message would stay in the air.
+        """
+        clock, task = self._tools.clock, asyncio.current_task()
+        if task is not None:
+            self._deadlines[task] = clock.now() + self._tools.attempt_limit
+            if self._alarm is None:
+                self._alarm = clock.call_at(self._deadlines[task], self._ring)
 
     def _ring(self) -> None:
         now = self._tools.clock.now()
