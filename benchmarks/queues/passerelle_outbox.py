@@ -94,20 +94,25 @@ async def open_gateway(
 
 
 async def _link(app: App) -> None:
-    """A phone that may speak, without the pairing that is measured elsewhere."""
+    """A phone that may speak, without the pairing that is measured elsewhere; one that nobody linked is logged out."""
+    world = None if app.sandbox is None else app.sandbox.world
+    device = f"{SPEAKER.removeprefix('+')}:1@s.whatsapp.net"
+    if world is not None:
+        code = world.new_code(world.connect(number=SPEAKER, session_id=SESSION_ID)).code
+        device = world.enter_code(SPEAKER, code).device
     session = Session(
         id=SESSION_ID,
         client_id=CALLER.client_id,
         user_id="bench",
         phone_number=SPEAKER,
         provider="sandbox",
-        device=f"{SPEAKER}:1",
+        device=device,
         state=SessionState.CONNECTED,
         connected_at=app.clock.now(),
     )
 
     async def link(tx: Tx) -> None:
-        await app.sessions.linked(tx, session)
+        await app.sessions.linked(tx, session, holder=app.worker_id)
 
     await app.database.run(link)
     await app.sessions.settled(replaced=None)
