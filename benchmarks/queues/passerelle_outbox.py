@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import uvloop
+from fastapi import FastAPI
 
 from passerelle.app import App, make_data_dir, open_app
 from passerelle.clients.model import Caller
@@ -95,11 +97,14 @@ async def open_gateway(
 
 async def _link(app: App) -> None:
     """A phone that may speak, without the pairing that is measured elsewhere; one that nobody linked is logged out."""
-    world = None if app.sandbox is None else app.sandbox.world
-    device = f"{SPEAKER.removeprefix('+')}:1@s.whatsapp.net"
-    if world is not None:
-        code = world.new_code(world.connect(number=SPEAKER, session_id=SESSION_ID)).code
-        device = world.enter_code(SPEAKER, code).device
+    if app.sandbox is None:
+        raise RuntimeError("this is measured on the simulated WhatsApp")
+    linking = await app.sandbox.linker.connect(session_id=SESSION_ID, phone_number=SPEAKER)
+    code, phones = await linking.request_code(), FastAPI()
+    phones.include_router(app.sandbox.router)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(phones), base_url="http://phones") as http:
+        typed = await http.post(f"/sandbox/phones/{SPEAKER}/enter-code", json={"code": code.code})
+    device = typed.raise_for_status().json()["device"]
     session = Session(
         id=SESSION_ID,
         client_id=CALLER.client_id,
