@@ -19,9 +19,10 @@ from passerelle.messages.faults import InvalidSchedule
 from passerelle.messages.links import MessageMedia
 from passerelle.messages.model import UNBOUND, Draft, Event, Message, UnknownMessage
 from passerelle.messages.ports import CHANNEL, Outbox
+from passerelle.messages.spans import enqueueing, tell_enqueued
 from passerelle.sessions.ports import Voice
 from passerelle.sessions.service import Sessions
-from passerelle.tracing.ports import UNTRACED, Kind, Span, Tracer
+from passerelle.tracing.ports import UNTRACED, Tracer
 from passerelle.whatsapp.faults import NotOffered
 from passerelle.whatsapp.model import MessageType
 
@@ -29,8 +30,6 @@ NOTICE_LIMIT = 200  # session ids in one notice; PostgreSQL takes 8,000 bytes. M
 FLUSHED_TOGETHER = 200
 ALONE_FROM = 50  # so many drafts are a flush by themselves, and must not make others wait
 FARTHEST = timedelta(days=366)
-OUTBOX = {"messaging.system": "passerelle", "messaging.destination.name": "outbox"}
-ENQUEUE = OUTBOX | {"messaging.operation.name": "enqueue", "messaging.operation.type": "send"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +118,14 @@ class Intake:
             InvalidSchedule: a draft's time is more than `PASSERELLE_LATE_LIMIT` ago, or more than a year away.
         """
         self._check_offered(drafts)
-        with self._tracer.span("enqueue outbox", kind=Kind.PRODUCER, attributes=ENQUEUE) as span:
+        with enqueueing(self._tracer) as span:
             wish = self._wish(caller, drafts, key, fingerprint)
             answer = await (self._enqueue(wish) if len(drafts) < ALONE_FROM else self._enqueue_alone(wish))
             if isinstance(answer, Voice):
                 raise await self._sessions.absent(caller, answer)
             if isinstance(answer, PasserelleError):
                 raise answer
-            _tell(span, wish, answer)
+            tell_enqueued(span, wish.client_id, answer.messages)
         return answer
 
     async def write(self, tx: Tx, caller: Caller, drafts: Sequence[Draft]) -> list[Message]:
@@ -275,16 +274,6 @@ async def wake(tx: Tx, session_ids: set[str]) -> None:
     """The commit tells every process what to look at."""
     if session_ids:
         await tx.notify(CHANNEL, ",".join(session_ids) if len(session_ids) <= NOTICE_LIMIT else "")
-
-
-def _tell(span: Span, wish: Wish, answer: Enqueued) -> None:
-    """Which message it is; of a batch only how many, since its attempts name each."""
-    span.tell({"passerelle.client.id": wish.client_id})
-    if len(answer.messages) == 1:
-        (one,) = answer.messages
-        span.tell({"messaging.message.id": one.id, "passerelle.session.id": one.session_id})
-    else:
-        span.tell({"messaging.batch.message_count": len(answer.messages)})
 
 
 def _user_of(draft: Draft, speaker: Voice | None) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,12 +13,12 @@ from passerelle.db import Database, DatabaseAway
 from passerelle.errors import Unavailable
 from passerelle.logs import tell_of
 from passerelle.messages import policy
-from passerelle.messages.intake import OUTBOX
 from passerelle.messages.links import MessageMedia
 from passerelle.messages.model import Message
 from passerelle.messages.policy import Verdict
 from passerelle.messages.ports import OutboxQueue
-from passerelle.tracing.ports import UNTRACED, Kind, Span, Tracer, Value, reason_of
+from passerelle.messages.spans import trying
+from passerelle.tracing.ports import UNTRACED, Kind, Tracer, reason_of
 from passerelle.whatsapp.model import Outgoing
 from passerelle.whatsapp.ports import Sender
 from passerelle.whatsapp.sending import AnswerLost
@@ -112,7 +111,7 @@ class Sends:
         _tell_of(message)
         try:
             outgoing = await self._with_address(outgoing)
-            with self._span("prepare", message, Kind.CLIENT):
+            with trying(self._tools.tracer, "prepare", message, Kind.CLIENT):
                 async with clock.timeout_at(clock.now() + PREPARE_LIMIT):
                     prepared = await self._tools.sender.prepare(outgoing)
         except DatabaseAway:  # it is not known whether its medium is there still
@@ -147,7 +146,7 @@ class Sends:
             return
         handed_over = now()
         self._watch()
-        with self._span("process", message, Kind.CONSUMER) as span:
+        with trying(self._tools.tracer, "process", message, Kind.CONSUMER) as span:
             try:
                 provider_id = await self._tools.sender.send(outgoing, prepared=prepared)
                 verdict = policy.sent(message, provider_id, handed_over)
@@ -158,22 +157,6 @@ class Sends:
                 verdict = policy.judge(message, fault, now())
                 span.failed(reason_of(fault))
         self._done(message, verdict)
-
-    def _span(self, operation: str, message: Message, kind: Kind) -> AbstractContextManager[Span]:
-        """A part of an attempt. In the trace of the request: the message is the only one that it works on.
-
-        OpenTelemetry has links for those who take many at once; few collectors show both ends of one.
-        """
-        known: dict[str, Value] = {
-            **OUTBOX,
-            "messaging.operation.name": operation,
-            "messaging.operation.type": "process",
-            "messaging.message.id": message.id,
-            "passerelle.client.id": message.client_id,
-            "passerelle.session.id": message.session_id,
-            "passerelle.attempt": message.attempts + 1,
-        }
-        return self._tools.tracer.span(f"{operation} outbox", kind=kind, attributes=known, parent=message.trace or "")
 
     async def _mark_together(self, messages: list[Message]) -> list[bool]:
         """Which are still ours. Asked until there is an answer: nothing is handed over that is not marked."""
